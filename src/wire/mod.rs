@@ -1,0 +1,21 @@
+//! Codecs for every byte that crosses a long-lived boundary; knows no socket, no clock and no meaning.
+
+mod binary;
+mod client;
+mod link;
+mod order;
+
+/// The generated types of `proto/portcullis/v1`.
+#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code; the proto files are its documentation")]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/portcullis.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/portcullis.v1.serde.rs"));
+}
+
+pub use binary::{BINARY_HEADER, BinaryError, BinaryFrame};
+pub use client::{ClientError, decode_client, decode_server, encode_client, encode_server};
+pub use link::{
+    Frame, FrameHeader, LINK_HEADER, LINK_VERSION, LinkDecoder, LinkError, encode_control_to_gateway,
+    encode_control_to_host, encode_event, encode_header, encode_lost,
+};
+pub use order::{ORDER_VERSION, OrderError, decode_answer, decode_order, encode_answer, encode_order};
