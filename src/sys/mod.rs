@@ -1,1 +1,5 @@
-//! (empty)
+//! The operating system.
+
+pub(crate) mod poll;
+pub(crate) mod pty_master;
+pub(crate) mod stream;
