@@ -1,5 +1,9 @@
 //! The state of one session's terminal: what a program has drawn, repainted for whoever attaches. Knows no clock, no file and no viewer.
 
+mod answers;
+mod input;
+mod sieve;
+
 use alacritty_terminal::event::VoidListener;
 use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::{Column, Line};
@@ -8,6 +12,10 @@ use alacritty_terminal::term::{Config, Term, TermMode};
 use alacritty_terminal::vte::ansi::{Processor, Timeout};
 
 use crate::base::WinSize;
+
+pub use answers::{AnswerState, Rgb, Theme, answer};
+pub use input::{InputFilter, InputKind};
+pub use sieve::{ColorSlot, Mark, Note, Piece, Query, Sieve, Sieved, Terminator, What};
 
 /// How far [`Screen::settle`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +174,17 @@ impl Screen {
             application_keypad: mode.contains(TermMode::APP_KEYPAD),
             mouse: mode.intersects(TermMode::MOUSE_MODE),
             ..ScreenState::default()
+        }
+    }
+
+    /// What queries about the screen are answered with.
+    pub fn answer_state(&self) -> AnswerState {
+        let point = self.term.grid().cursor.point;
+        AnswerState {
+            size: self.size,
+            cursor: (point.line.0 as u16 + 1, point.column.0 as u16 + 1),
+            region: (1, self.size.rows()),
+            ..AnswerState::default()
         }
     }
 
