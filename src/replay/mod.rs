@@ -1,1 +1,7 @@
-//! (empty)
+//! A session's log in memory and the arithmetic of cursors; knows no I/O, no clock and nothing of what the bytes mean.
+
+mod reach;
+mod ring;
+
+pub use reach::{Reach, lost, reach};
+pub use ring::Ring;
