@@ -92,8 +92,7 @@ impl EventLoop {
         let hellos = self.candidates.iter().map(|candidate| candidate.until);
         let deadline = self.core.deadline().into_iter().chain(pauses.into_iter().flatten()).chain(hellos).min();
         let busy = self.unsent || self.core.is_busy(now);
-        let timeout =
-            if busy { Some(Duration::ZERO) } else { deadline.map(|at| at.saturating_duration_since(now.at)) };
+        let timeout = if busy { Some(Duration::ZERO) } else { deadline.map(|at| at.saturating_duration_since(now.at)) };
 
         let wants_output = self.core.wants_output(now) && self.pty_pause.is_none();
         let pty = Interest { read: wants_output, write: self.pty_blocked };

@@ -159,7 +159,7 @@ fn what_the_ring_gave_up_is_counted_and_live_goes_on() {
 fn a_link_that_takes_a_few_bytes_at_a_time_gets_whole_frames() {
     let mut rig = Rig::linked(SMALLEST_RING);
     rig.live();
-    let printed = lines(0, 3_000);
+    let printed = lines(0, 2_000);
     let mut frames = Vec::new();
     for piece in printed.chunks(2_000) {
         rig.print(piece);
@@ -171,7 +171,7 @@ fn a_link_that_takes_a_few_bytes_at_a_time_gets_whole_frames() {
         rig.core.link_took(length);
         frames.extend(std::iter::from_fn(|| rig.decoder.next_frame().unwrap()));
     }
-    frames.extend(rig.frames_by(7));
+    frames.extend(rig.frames_by(61));
     assert_eq!(follow(&frames, &printed, 0).0, printed.len() as u64);
 }
 
@@ -299,7 +299,8 @@ fn input_is_acknowledged_when_the_terminal_took_it_and_known_to_the_next_link() 
     assert_eq!(rig.typed(), b"hello");
     rig.pass(Duration::from_secs(1));
     let controls = rig.controls();
-    let taken: Vec<_> = controls.iter().filter_map(|b| if let Body::Taken(t) = b { Some(t.offset) } else { None }).collect();
+    let taken: Vec<_> =
+        controls.iter().filter_map(|b| if let Body::Taken(t) = b { Some(t.offset) } else { None }).collect();
     assert_eq!(taken, [5]);
     rig.apply(Event::LinkUp(LinkHello { version_min: 1, version_max: 3, software: String::new() }));
     rig.input(5, 3, b"lo, you", false, false);
