@@ -58,10 +58,16 @@ fn host_and_agent_have_what_they_need_and_nothing_else() {
     let (agent, tty) = line.split_once(' ').unwrap();
     let agent: i32 = agent.parse().unwrap();
     assert_eq!(mail.line(), "reopened");
-    let account = rig.account.clone();
+    host_is_right(host, agent, &rig);
+    agent_is_right(agent, host, tty, &rig);
+    disk_is_right(host, agent, &rig);
+}
 
-    // The host.
-    let four = |id: u32| [id; 4].map(|id| id.to_string()).join(" ");
+fn four(id: u32) -> String {
+    [id; 4].map(|id| id.to_string()).join(" ")
+}
+
+fn host_is_right(host: i32, agent: i32, rig: &Rig) {
     assert_eq!((status(host, "Uid"), status(host, "Gid")), (four(HOST), four(HOST)));
     assert_eq!((status(host, "Groups"), status(host, "NoNewPrivs")), (String::new(), "1".into()));
     assert!(
@@ -79,14 +85,16 @@ fn host_and_agent_have_what_they_need_and_nothing_else() {
     let command = String::from_utf8(command).unwrap().replace('\0', " ");
     for words in [
         format!("--session {} --pty-fd 3 --listen-fd 4 --hook-fd 5 --ready-fd 6 --exec-error-fd 7 --meta-fd 8", id(1)),
-        format!("--child-pid {agent} --ring 65536 --gateway-uid {GATEWAY} --account-uid {}", account.uid),
+        format!("--child-pid {agent} --ring 65536 --gateway-uid {GATEWAY} --account-uid {}", rig.account.uid),
     ] {
         assert!(command.contains(&words), "{command}");
     }
     // Session of its own, no controlling terminal, before others.
     assert_eq!((field(host, 6), field(host, 7), field(host, 19)), (host.to_string(), "0".into(), "-5".into()));
+}
 
-    // The agent.
+fn agent_is_right(agent: i32, host: i32, tty: &str, rig: &Rig) {
+    let account = &rig.account;
     assert_eq!((status(agent, "Uid"), status(agent, "Gid")), (four(account.uid), four(account.gid)));
     let mut groups = account.groups.clone();
     groups.sort_unstable();
@@ -123,8 +131,10 @@ fn host_and_agent_have_what_they_need_and_nothing_else() {
     assert_eq!((wanted("PASSED_ON").unwrap(), wanted("FROM_TABLE").unwrap()), ("1".into(), "yes".into()));
     assert_eq!((wanted("SECRET"), wanted("LANG")), (None, Some("C.UTF-8".into())));
     assert!(wanted("PATH").unwrap().contains("/usr/bin"));
+}
 
-    // What lies on disk.
+fn disk_is_right(host: i32, agent: i32, rig: &Rig) {
+    let account = &rig.account;
     let run = rig.dir.join("run");
     let socket = run.join("hosts").join(format!("{}.sock", id(1)));
     assert_eq!(owner(&socket), (HOST, GATEWAY, 0o660));
@@ -140,15 +150,15 @@ fn host_and_agent_have_what_they_need_and_nothing_else() {
 
     // Who reaches whom.
     let other = test_account(OTHER);
-    assert!(as_account(&account, || UnixStream::connect(&hook).is_ok()));
+    assert!(as_account(account, || UnixStream::connect(&hook).is_ok()));
     assert!(as_account(&other, || UnixStream::connect(&hook).is_err()));
-    for stranger in [&account, &other] {
+    for stranger in [account, &other] {
         assert!(as_account(stranger, || UnixStream::connect(&socket).is_err()));
         let signalled = |pid: i32| Process::open(pid).unwrap().signal(Kill::HangUp).is_ok();
         assert!(as_account(stranger, || !signalled(host)));
     }
-    assert!(as_account(&other, || !Process::open(agent).unwrap().signal(Kill::HangUp).is_ok()));
-    assert!(as_account(&account, || std::fs::read(format!("/proc/{host}/environ")).is_err()));
+    assert!(as_account(&other, || Process::open(agent).unwrap().signal(Kill::HangUp).is_err()));
+    assert!(as_account(account, || std::fs::read(format!("/proc/{host}/environ")).is_err()));
 }
 
 #[test]
@@ -190,6 +200,7 @@ fn an_orphan_of_a_killed_host_is_killed() {
     }
     // The id is free again, as `restart` needs it.
     gateway.start(rig.order(1)).unwrap();
+    mail.line();
 }
 
 #[test]

@@ -21,6 +21,8 @@ fn a_new_spawner_adopts_what_lives() {
     // One host goes meanwhile.
     Process::open(hosts[1]).unwrap().signal(Kill::Kill).unwrap();
     wait_end(hosts[1]);
+    // The known limit: nobody was left to end its agent, which traps the hang-up.
+    Process::open(agents[1]).unwrap().signal(Kill::Kill).unwrap();
     rig.again();
     let mut gateway = rig.connect();
     let after = gateway.list();

@@ -220,7 +220,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        crate::spawner::stop::kill_tree(self.spawner.pid());
+        end(self.spawner.pid());
         // Hosts live on by design: each is ended by its record, with what is below it.
         for entry in std::fs::read_dir(self.dir.join("run/records")).into_iter().flatten().flatten() {
             let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
@@ -228,10 +228,23 @@ impl Drop for Rig {
             if let Ok(record) = record
                 && procfs::stat(record.pid).is_some_and(|stat| stat.start_time == record.start_time)
             {
-                crate::spawner::stop::kill_tree(record.pid);
+                end(record.pid);
             }
         }
         let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Kills what is below a process until nothing comes after, then the process.
+fn end(pid: i32) {
+    loop {
+        let below = procfs::descendants(pid);
+        if below.is_empty() {
+            return crate::spawner::stop::kill_tree(pid);
+        }
+        for (pid, start_time) in below {
+            crate::spawner::stop::kill_same(pid, start_time);
+        }
     }
 }
 
