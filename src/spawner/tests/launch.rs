@@ -89,6 +89,10 @@ fn host_is_right(host: i32, agent: i32, rig: &Rig) {
     ] {
         assert!(command.contains(&words), "{command}");
     }
+    let group = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/autogroup"));
+    if let (Ok(host), Ok(agent)) = (group(host), group(agent)) {
+        assert!(host.trim().ends_with("nice -5") && agent.trim().ends_with("nice 0"), "{host} {agent}");
+    }
     // Session of its own, no controlling terminal, before others.
     assert_eq!((field(host, 6), field(host, 7), field(host, 19)), (host.to_string(), "0".into(), "-5".into()));
 }
