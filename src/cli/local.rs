@@ -114,8 +114,8 @@ fn table(sessions: &[Listed]) -> String {
     }
     let head = ["NAME", "ACCOUNT", "AGENT", "STATE", "DIRECTORY"].map(str::to_owned);
     let rows = sessions.iter().map(|session| {
-        [&session.name, &session.account, &session.agent, &session.state, &session.directory]
-            .map(|text| printable(text, 80))
+        let state = session.state.trim_start_matches("STATE_").to_lowercase();
+        [&session.name, &session.account, &session.agent, &state, &session.directory].map(|text| printable(text, 80))
     });
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
     let mut widths = [0usize; 5];
@@ -184,7 +184,7 @@ mod tests {
             name: "a".into(),
             account: "ann".into(),
             agent: "claude".into(),
-            state: "running".into(),
+            state: "STATE_RUNNING".into(),
             directory: "/x\x1b[2J".into(),
         };
         let text = table(&[listed]);

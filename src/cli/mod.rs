@@ -16,6 +16,7 @@ mod keys;
 mod listeners;
 mod local;
 mod place;
+mod processes;
 mod programs;
 mod quickstart;
 mod serve;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::arguments::{Arguments, AuditCommand, Command, GatewayArguments};
+use self::arguments::{Arguments, AuditCommand, Command};
 use self::failure::Failure;
 
 /// Runs the program.
@@ -54,32 +55,12 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
             audit::run(&path, &mut std::io::stdout().lock()).map(ExitCode::from)
         }
         Command::Stop(arguments) => local::stop(&arguments),
-        Command::Gateway(arguments) => gateway(&arguments),
-        Command::Host(arguments) => host(&arguments.words),
+        Command::Gateway(arguments) => processes::gateway(&arguments),
+        Command::Host(arguments) => processes::host(arguments),
         Command::Ls(arguments) => local::ls(&arguments.words),
         Command::Kill(arguments) => local::kill(&arguments.words),
         Command::Verb(words) => client(&words),
     }
-}
-
-/// Refuses to be run by hand: it has nothing without the spawner.
-fn gateway(arguments: &GatewayArguments) -> Result<ExitCode, Failure> {
-    if arguments.spawner_fd.is_none() && arguments.run.is_none() {
-        return Err(by_hand("gateway"));
-    }
-    Err(Failure::other("the gateway is not part of this build"))
-}
-
-/// Refuses to be run by hand: it has nothing without its descriptors.
-fn host(words: &[String]) -> Result<ExitCode, Failure> {
-    if !words.iter().any(|word| word == "--pty-fd" || word.starts_with("--pty-fd=")) {
-        return Err(by_hand("host"));
-    }
-    Err(Failure::other("the session host is not part of this build"))
-}
-
-fn by_hand(what: &str) -> Failure {
-    Failure { status: 2, message: format!("`portcullis {what}` is started by `portcullis serve`, not by hand") }
 }
 
 /// The client over wss.
