@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::audit::{Entry, Event, Field};
-use crate::authn::{AuthError, Door, KeyLine, KeyOptions, Proven};
+use crate::authn::{AuthError, KeyLine, KeyOptions, Proven};
 use crate::base::{AccountName, KeyId, printable};
 use crate::gateway::error::SessionError;
 use crate::gateway::identity::Identity;
@@ -19,6 +19,25 @@ use crate::policy::{AccountPolicy, Grant};
 
 /// Removal, expiry or a changed role must end live connections within 5 s (security.md 4.4).
 const RECHECK: Duration = Duration::from_secs(2);
+
+/// The ways in, as the audit log names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// A stock ssh client.
+    Ssh,
+    /// A phone, a browser, a program, our own client.
+    Wss,
+}
+
+impl Door {
+    /// Stable.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ssh => "ssh",
+            Self::Wss => "wss",
+        }
+    }
+}
 
 /// What the authority has to know of the configuration.
 pub(crate) struct AuthoritySettings {
@@ -50,28 +69,6 @@ struct Inner {
     live: Mutex<Vec<Weak<Live>>>,
 }
 
-/// Why a live grant is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Revocation {
-    /// The key's line is gone.
-    Removed,
-    /// The key's options are others now.
-    Changed,
-    /// `expiry-time=` came.
-    Expired,
-}
-
-impl Revocation {
-    /// For messages and the audit log.
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::Removed => "the key was removed",
-            Self::Changed => "the key's options were changed",
-            Self::Expired => "the key has expired",
-        }
-    }
-}
-
 /// A grant that ends when its key does.
 #[derive(Clone)]
 pub(crate) struct LiveGrant(Arc<Live>);
@@ -81,7 +78,8 @@ struct Live {
     options: KeyOptions,
     door: Door,
     peer: SocketAddr,
-    revoked: watch::Sender<Option<Revocation>>,
+    /// Why it is over, once it is.
+    revoked: watch::Sender<Option<String>>,
     journal: Journal,
 }
 
@@ -104,6 +102,11 @@ impl Authority {
     /// Whether a login without channel binding is refused.
     pub(crate) fn requires_channel_binding(&self) -> bool {
         self.0.settings.require_channel_binding
+    }
+
+    /// False while the audit log cannot be written.
+    pub(crate) fn can_record(&self) -> bool {
+        !self.0.journal.is_failing()
     }
 
     /// The keys that may log in as this user, as the files are now. For a user that does not exist the same work is done.
@@ -133,7 +136,7 @@ impl Authority {
             .text(Field::Account, grant.account().as_str())
             .text(Field::Key, grant.key().as_str())
             .text(Field::Label, grant.label())
-            .text(Field::Role, &grant.role().to_string())
+            .text(Field::Role, grant.role().as_str())
             .text(Field::Client, client);
         self.0.journal.append(&entry)?;
         let (revoked, _) = watch::channel(None);
@@ -205,13 +208,13 @@ impl Authority {
 }
 
 impl LiveGrant {
-    /// Resolves when the grant is over.
-    pub(crate) async fn revoked(&self) -> Revocation {
+    /// Resolves with the reason when the grant is over.
+    pub(crate) async fn revoked(&self) -> String {
         let mut changes = self.0.revoked.subscribe();
         loop {
-            let now = *changes.borrow_and_update();
+            let now = changes.borrow_and_update().clone();
             match now {
-                Some(revocation) => return revocation,
+                Some(reason) => return reason,
                 // The sender lives in this very grant.
                 None => _ = changes.changed().await,
             }
@@ -247,19 +250,19 @@ impl Deref for LiveGrant {
 }
 
 impl Live {
+    /// Removal, expiry, `from=`, a changed role: whoever would not get the very same grant now has to log in again.
     fn judge(&self, lines: &[KeyLine], now: u64) {
-        let revocation = match lines.iter().find(|line| line.key.id() == self.grant.key()) {
-            None => Revocation::Removed,
-            Some(line) if line.options != self.options => Revocation::Changed,
-            Some(line) if line.options.expiry.is_some_and(|expiry| expiry <= now) => Revocation::Expired,
-            Some(_) => return,
+        let reason = match self.grant.renewed(lines, self.grant.policy(), now) {
+            Ok(renewed) if *renewed.options() == self.options => return,
+            Ok(_) => "the options of the key's line were changed".to_owned(),
+            Err(revoked) => revoked.to_string(),
         };
         let entry = Entry::new(Event::Revoked)
             .text(Field::Account, self.grant.account().as_str())
             .text(Field::Key, self.grant.key().as_str())
-            .text(Field::Reason, revocation.reason());
+            .text(Field::Reason, &reason);
         self.journal.note(&entry);
-        self.revoked.send_replace(Some(revocation));
+        self.revoked.send_replace(Some(reason));
     }
 }
 

@@ -44,6 +44,11 @@ impl Journal {
         }
     }
 
+    /// True when the last entry could not be written.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).failing
+    }
+
     /// Writes an entry about something that has happened anyway and cannot be refused any more.
     pub(crate) fn note(&self, entry: &Entry) {
         // `append` has said on the console that the log fails.

@@ -22,6 +22,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use authority::Authority;
 use router::Router;
 
+use crate::config::GatewaySettings;
+use crate::telemetry::Metrics;
+
 pub(crate) use serve::{GatewayError, run};
 
 /// Name and version, for hellos and banners.
@@ -34,6 +37,8 @@ pub(crate) struct Gateway(Arc<Parts>);
 struct Parts {
     authority: Authority,
     router: Router,
+    metrics: Metrics,
+    settings: GatewaySettings,
 }
 
 impl Gateway {
@@ -45,6 +50,21 @@ impl Gateway {
     /// The sessions.
     pub(crate) fn router(&self) -> &Router {
         &self.0.router
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// The checked settings.
+    pub(crate) fn settings(&self) -> &GatewaySettings {
+        &self.0.settings
+    }
+
+    /// Brings the gauges that count live things up to date.
+    pub(crate) fn count_sessions(&self) {
+        self.0.metrics.sessions.set(i64::try_from(self.0.router.all().len()).unwrap_or(i64::MAX));
     }
 }
 

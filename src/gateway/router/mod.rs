@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use crate::audit::{Event, Field};
-use crate::base::{AccountName, Name, SessionId};
+use crate::base::{AccountName, SessionId};
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::journal::Journal;
@@ -31,7 +31,6 @@ pub(crate) struct AccountRoots {
     pub(crate) name: AccountName,
     /// Absolute paths in the order of the configuration, as the spawner numbers them.
     pub(crate) roots: Vec<String>,
-    pub(crate) agents: Vec<Name>,
     pub(crate) max_sessions: u32,
 }
 

@@ -191,7 +191,7 @@ impl Session {
                 }
             }
         }
-        attached.role = if slot.looks.drives { slot.looks.role.to_string() } else { Role::View.to_string() };
+        attached.role = if slot.looks.drives { slot.looks.role.as_str().to_owned() } else { Role::View.as_str().to_owned() };
         attached.log_id = state.log_id.to_string();
         attached.size_owner = owner;
         let messages = state.refit(Some(number));

@@ -14,6 +14,7 @@ use crate::base::{HOLD, INPUT_MESSAGE, Offset, WinSize, WriterId};
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::size::ViewerNumber;
+use crate::policy::{Denial, Verb};
 use crate::screen::InputFilter;
 use crate::wire::v1;
 use crate::wire::v1::to_host::Body as ToHostBody;
@@ -109,7 +110,8 @@ impl Attachment {
             return Err(SessionError::InputTooLong(bytes.len()));
         }
         if !self.drives {
-            return Err(crate::policy::Denial::view_only().into());
+            let has = self.grant.role().as_str();
+            return Err(Denial::ViewOnly { verb: Verb::Drive, has }.into());
         }
         self.scratch.clear();
         let typed = paste || self.typed.push(bytes, &mut self.scratch).typed;

@@ -107,7 +107,7 @@ impl Slot {
             mode: self.looks.mode.into(),
             size: self.looks.window.map(wire_size),
             hidden: self.looks.hidden,
-            role: if self.looks.drives { self.looks.role.to_string() } else { Role::View.to_string() },
+            role: if self.looks.drives { self.looks.role.as_str().to_owned() } else { Role::View.as_str().to_owned() },
         }
     }
 
