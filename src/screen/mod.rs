@@ -1,5 +1,13 @@
 //! The state of one session's terminal: what a program has drawn, repainted for whoever attaches. Knows no clock, no file and no viewer.
 
+mod answers;
+mod input;
+mod sieve;
+
+pub use answers::{AnswerState, Rgb, Theme, answer};
+pub use input::{InputFilter, InputKind};
+pub use sieve::{ColorSlot, Mark, Note, Piece, Query, Sieve, Sieved, Terminator, What};
+
 use alacritty_terminal::event::VoidListener;
 use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::{Column, Line};
