@@ -8,7 +8,6 @@ mod programs;
 mod reader;
 mod sections;
 mod settings;
-mod text;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +17,7 @@ pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use settings::{
     AccountLimits, AccountSettings, AuthSettings, DetachKey, GatewayAccount, GatewayAgent, GatewaySettings,
     IdentitySettings, LimitSettings, ListenSettings, LogSettings, OriginSettings, Rate, SessionSettings, Settings,
-    SpawnerSettings, SystemSettings, TlsSettings,
+    SpawnerSettings, SystemSettings, TlsFiles, TlsSettings,
 };
 
 /// Reads the layers and checks everything.
@@ -26,5 +25,8 @@ pub(crate) fn load(layers: &Layers) -> Result<Settings, Mistakes> {
     let mut reader = layers.reader()?;
     let settings = sections::read(&mut reader);
     let mistakes = reader.finish();
-    if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
+    match settings {
+        Some(settings) if mistakes.is_empty() => Ok(settings),
+        _ => Err(Mistakes(mistakes)),
+    }
 }

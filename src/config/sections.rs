@@ -13,15 +13,16 @@ use super::settings::{
 use crate::base::{AccountName, HOST_RING};
 
 /// Reads everything; what is wrong is in the reader, and its place holds the default.
-pub(super) fn read(reader: &mut Reader) -> Settings {
+pub(super) fn read(reader: &mut Reader) -> Option<Settings> {
     let key_files = key_files(reader);
     let agents = programs::agents(reader);
     let accounts = programs::accounts(reader, &agents, &key_files);
-    Settings {
+    let system = system(reader);
+    Some(Settings {
         listen: listen(reader),
         tls: tls(reader),
         identity: IdentitySettings { host_key: absolute(reader, &["identity", "host_key"]) },
-        system: system(reader),
+        system: system?,
         spawner: SpawnerSettings { accounts, agents },
         origins: origins(reader),
         auth: auth(reader),
@@ -29,7 +30,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         limits: limits(reader),
         detach: detach(reader),
         log: log(reader),
-    }
+    })
 }
 
 /// Patterns as sshd's AuthorizedKeysFile: `%u`, `%h`, `%%`; absolute once filled in.
@@ -92,7 +93,7 @@ fn absolute(reader: &mut Reader, path: &[&str]) -> Option<PathBuf> {
     })
 }
 
-fn system(reader: &mut Reader) -> SystemSettings {
+fn system(reader: &mut Reader) -> Option<SystemSettings> {
     let mut one = |key, default: &str| {
         let parse = |text: &str| text.parse::<AccountName>().ok().filter(|name| name.as_str() != "root").map(Some);
         reader
@@ -103,11 +104,7 @@ fn system(reader: &mut Reader) -> SystemSettings {
         let allowed = "allowed: an account of its own, so that gateway and hosts cannot reach each other";
         reader.note(&["system", "host_user"], "is the same as system.gateway_user", allowed);
     }
-    match (gateway, host) {
-        (Some(gateway_user), Some(host_user)) => SystemSettings { gateway_user, host_user },
-        // The defaults are names; this arm is for the compiler.
-        _ => unreachable!("the defaults are account names"),
-    }
+    Some(SystemSettings { gateway_user: gateway?, host_user: host? })
 }
 
 fn origins(reader: &mut Reader) -> OriginSettings {

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::text;
-use crate::agents::AgentSpec;
+use crate::agents::{AgentSpec, name_list, name_text};
 use crate::base::{AccountName, Name};
 
 /// Everything that the file says, by the room that uses it.
@@ -127,11 +126,11 @@ pub(crate) struct GatewaySettings {
 /// An account as the gateway sees it: the order is that of the spawner's table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GatewayAccount {
-    #[serde(with = "text")]
+    #[serde(with = "name_text")]
     pub(crate) name: AccountName,
     /// Resolved; an order names one by its place here.
     pub(crate) roots: Vec<PathBuf>,
-    #[serde(with = "text::list")]
+    #[serde(with = "name_list")]
     pub(crate) agents: Vec<Name>,
     /// How many key files an order may ask for.
     pub(crate) key_files: u32,
@@ -141,7 +140,7 @@ pub(crate) struct GatewayAccount {
 /// An agent as the gateway sees it: no command and no environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GatewayAgent {
-    #[serde(with = "text")]
+    #[serde(with = "name_text")]
     pub(crate) name: Name,
     /// The first is the default.
     pub(crate) modes: Vec<String>,
@@ -181,10 +180,10 @@ pub(crate) struct SessionSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LimitSettings {
     /// New connections for each source prefix (IPv4 /32, IPv6 /64).
-    #[serde(with = "text")]
+    #[serde(with = "name_text")]
     pub(crate) connections: Rate,
     /// Login attempts for each source prefix.
-    #[serde(with = "text")]
+    #[serde(with = "name_text")]
     pub(crate) logins: Rate,
     /// Connections not logged in, in all.
     pub(crate) unauthenticated: u32,
@@ -193,10 +192,10 @@ pub(crate) struct LimitSettings {
     /// Connections of one key at once.
     pub(crate) connections_per_key: u32,
     /// Session starts for each key.
-    #[serde(with = "text")]
+    #[serde(with = "name_text")]
     pub(crate) session_starts: Rate,
     /// Messages for each key.
-    #[serde(with = "text")]
+    #[serde(with = "name_text")]
     pub(crate) messages: Rate,
     /// Input for each key, bytes a second.
     pub(crate) input_bytes_per_second: u32,
