@@ -1,6 +1,7 @@
 //! The accounts' key files as the gateway last saw them; asks the spawner, parses, remembers by stamp. Judges nobody.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -70,7 +71,7 @@ impl Keybook {
 }
 
 fn parse(account: &AccountName, path: &str, descriptor: std::os::fd::OwnedFd) -> Vec<KeyLine> {
-    let bytes = match memfd::read_sealed(&descriptor, KEY_FILE) {
+    let bytes = match memfd::read_sealed(descriptor.as_fd(), KEY_FILE) {
         Ok(bytes) => bytes,
         Err(error) => {
             tracing::warn!(%account, %error, "key file not used");

@@ -7,6 +7,7 @@ mod identity;
 mod journal;
 mod keybook;
 mod listen;
+mod readiness;
 mod router;
 mod serve;
 mod session;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub(crate) fn run(
     let socket = Seqpacket::from(socket);
     socket.set_nonblocking(true).map_err(os("the order socket"))?;
     let mut given = spawner_client::hello(&socket)?;
-    let settings = memfd::read_sealed(&given.take("config")?, SETTINGS_MOST).map_err(os("the settings"))?;
+    let settings = memfd::read_sealed(given.take("config")?.as_fd(), SETTINGS_MOST).map_err(os("the settings"))?;
     let settings: GatewaySettings = serde_json::from_slice(&settings)?;
     start_logs(&settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(os("the runtime"))?;
@@ -104,7 +104,7 @@ async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -
         }
     });
     admin::start(&gateway, given.take("admin")?, given.take_if("admin.sock")).map_err(os("the admin thread"))?;
-    let pem = |fd: OwnedFd| memfd::read_sealed(&fd, PEM_MOST).map_err(os("the TLS files"));
+    let pem = |fd: OwnedFd| memfd::read_sealed(fd.as_fd(), PEM_MOST).map_err(os("the TLS files"));
     let (certificate, key) = (pem(given.take("tls-cert")?)?, pem(given.take("tls-key")?)?);
     let (https, ssh) = (TcpListener::from(given.take("https")?), TcpListener::from(given.take("ssh")?));
     listen::start(&gateway, https, ssh, &certificate, &key)?;
