@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::admission::{Prefix, Table, Ticket};
 use super::rates::{Frequency, Limiter, TooOften};
-use crate::base::{INBOUND_BEFORE_LOGIN, INPUT_MESSAGE, KeyId, LOGIN_DEADLINE};
+use crate::base::{INPUT_MESSAGE, KeyId};
 
 /// What admission allows.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +30,10 @@ pub(crate) struct Limits {
     pub(crate) messages: Frequency,
     /// Input bytes of each key, a second.
     pub(crate) input_bytes: NonZeroU32,
-    /// Accept to logged in.
+    /// Accept to logged in; [`LOGIN_DEADLINE`](crate::base::LOGIN_DEADLINE) but in tests.
     pub(crate) deadline: Duration,
-    /// Bytes before login.
+    /// Bytes before login; [`INBOUND_BEFORE_LOGIN`](crate::base::INBOUND_BEFORE_LOGIN).
     pub(crate) inbound: usize,
-}
-
-impl Limits {
-    /// The numbers that are no setting.
-    pub(crate) const DEADLINE: Duration = LOGIN_DEADLINE;
-    /// The same.
-    pub(crate) const INBOUND: usize = INBOUND_BEFORE_LOGIN;
 }
 
 /// Not let in.

@@ -20,11 +20,13 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::server::TlsStream;
 
 pub(crate) use gate::{Admission, Counts, Limits, LiveConnection, Permit, Refused, TooMany};
 pub(crate) use rates::{Frequency, TooOften};
 pub(crate) use stream::{Budgeted, OverBudget, Socket};
-pub(crate) use tls::{Tls, TlsError, exporter};
+use tls::exporter;
+pub(crate) use tls::{Tls, TlsError};
 
 /// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -52,6 +54,44 @@ where
     listener.set_nonblocking(true)?;
     let listener = stream::watch(listener, Interest::READABLE)?;
     Ok(tokio::spawn(accept_all(listener, admission, door)))
+}
+
+/// A connection with its TLS handshake done, on its way to log in.
+pub(crate) struct Secured {
+    /// The stream inside TLS; the byte budget counts what is outside.
+    pub(crate) stream: TlsStream<Budgeted<Socket>>,
+    /// Where it comes from.
+    pub(crate) peer: SocketAddr,
+    /// RFC 9266 tls-exporter; none below TLS 1.3.
+    pub(crate) exporter: Option<[u8; 32]>,
+    /// As [`Accepted::permit`].
+    pub(crate) permit: Permit,
+}
+
+/// [`spawn_listener`] with TLS in front of the door. A handshake that fails ends its connection without a word.
+pub(crate) fn spawn_tls_listener<D, F>(
+    listener: TcpListener,
+    admission: Admission,
+    tls: Tls,
+    door: D,
+) -> io::Result<JoinHandle<()>>
+where
+    D: Fn(Secured) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let door = Arc::new(door);
+    spawn_listener(listener, admission, move |Accepted { stream, peer, permit }| {
+        let (tls, door) = (tls.clone(), Arc::clone(&door));
+        async move {
+            match tls.accept(stream).await {
+                Ok(stream) => {
+                    let exporter = exporter(&stream);
+                    door(Secured { stream, peer, exporter, permit }).await;
+                }
+                Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
+            }
+        }
+    })
 }
 
 async fn accept_all<D, F>(listener: AsyncFd<TcpListener>, admission: Admission, door: D)

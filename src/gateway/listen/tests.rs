@@ -9,15 +9,16 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
+use crate::base::INBOUND_BEFORE_LOGIN;
 
 /// Only a test that would hang meets it.
-const HANG: Duration = Duration::from_secs(60);
+pub(super) const HANG: Duration = Duration::from_secs(60);
 
 fn often() -> Frequency {
     Frequency { count: NonZeroU32::new(100_000).unwrap(), period: Duration::from_secs(1) }
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         connections: often(),
         logins: often(),
@@ -28,7 +29,7 @@ fn limits() -> Limits {
         messages: often(),
         input_bytes: NonZeroU32::new(1 << 20).unwrap(),
         deadline: HANG * 10,
-        inbound: Limits::INBOUND,
+        inbound: INBOUND_BEFORE_LOGIN,
     }
 }
 
@@ -95,7 +96,7 @@ async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Waits for the far side to end the connection; what it says before counts as said.
-async fn closed(stream: &mut TcpStream) {
+pub(super) async fn closed(stream: &mut TcpStream) {
     let mut buffer = [0; 1024];
     let end = async { while matches!(stream.read(&mut buffer).await, Ok(read) if read > 0) {} };
     timeout(HANG, end).await.expect("the connection was not ended");
@@ -178,14 +179,14 @@ async fn the_byte_budget_holds_until_login() {
     let door = Door::open(limits());
     let mut chatty = door.connect().await;
     let flood = async {
-        let bytes = vec![b'.'; Limits::INBOUND + 1];
+        let bytes = vec![b'.'; INBOUND_BEFORE_LOGIN + 1];
         let _ = chatty.write_all(&bytes).await;
         closed(&mut chatty).await;
     };
     timeout(HANG, flood).await.unwrap();
 
     let mut just_fits = door.connect().await;
-    just_fits.write_all(&vec![b'.'; Limits::INBOUND - 1]).await.unwrap();
+    just_fits.write_all(&vec![b'.'; INBOUND_BEFORE_LOGIN - 1]).await.unwrap();
     // The door reads up to 4 KiB at once, so the login must come in a read of its own: wait until all else was read.
     let mut logged_in = door.connect().await;
     exchange(&mut logged_in, b"L").await.unwrap();

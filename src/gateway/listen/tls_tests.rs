@@ -7,9 +7,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Tls, TlsError, exporter};
+use super::tests::{HANG, closed, limits};
+use super::{Admission, Limits, Secured, Tls, TlsError, exporter, spawn_tls_listener};
 
 struct Pair {
     certificate: String,
@@ -108,4 +110,41 @@ async fn files_that_are_no_pair() {
     let tls = one.tls();
     assert!(tls.replace(one.certificate.as_bytes(), other.key.as_bytes()).is_err());
     meet(&tls, one.connector(&[&rustls::version::TLS13], &[])).await.0.expect("the old pair stays");
+}
+
+#[tokio::test]
+async fn the_deadline_covers_the_handshake_and_a_login_behind_it_passes() {
+    let pair = pair();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let admission = Admission::new(Limits { deadline: Duration::from_millis(300), ..limits() });
+    let task = spawn_tls_listener(listener, admission.clone(), pair.tls(), |secured: Secured| async move {
+        let Secured { mut stream, exporter, permit, .. } = secured;
+        permit.logged_in();
+        stream.write_all(&exporter.unwrap()).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut word = [0; 5];
+        stream.read_exact(&mut word).await.unwrap();
+        stream.write_all(&word).await.unwrap();
+        stream.flush().await.unwrap();
+    })
+    .unwrap();
+    let connector = pair.connector(&[&rustls::version::TLS13], &[]);
+    let (name, socket) = (ServerName::try_from("gate.example").unwrap(), TcpStream::connect(address).await.unwrap());
+    let mut client = tokio::time::timeout(HANG, connector.connect(name, socket)).await.unwrap().unwrap();
+    let mut theirs = [0; 32];
+    client.read_exact(&mut theirs).await.unwrap();
+    let ours = client.get_ref().1.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).unwrap();
+    assert_eq!(theirs, ours);
+    // The first bytes of a handshake record, and never the rest.
+    let mut stuck = TcpStream::connect(address).await.unwrap();
+    stuck.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
+    closed(&mut stuck).await;
+    assert_eq!(admission.counts().expired, 1);
+    client.write_all(b"later").await.unwrap();
+    client.flush().await.unwrap();
+    let mut word = [0; 5];
+    tokio::time::timeout(HANG, client.read_exact(&mut word)).await.unwrap().unwrap();
+    assert_eq!(&word, b"later");
+    task.abort();
 }
