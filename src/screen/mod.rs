@@ -4,7 +4,7 @@ mod answers;
 mod input;
 mod sieve;
 
-pub use answers::{AnswerState, Rgb, Theme, answer};
+pub use answers::{AnswerState, Rgb, Theme, answer, color_scheme};
 pub use input::{InputFilter, InputKind};
 pub use sieve::{ColorSlot, Mark, Note, Piece, Query, Sieve, Sieved, Terminator, What};
 
