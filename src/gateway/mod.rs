@@ -1,1 +1,3 @@
-//! (empty)
+//! The process that strangers reach: doors, sessions as their viewers see them, links to the hosts.
+
+pub(crate) mod verbs;
