@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::denial::Denial;
-use crate::authn::{AuthError, Door, KeyLine, Proven, Role};
+use crate::authn::{AuthError, Door, KeyLine, KeyOptions, Proven, Role};
 use crate::base::{AccountName, KeyId, Name};
 
 /// What a client can ask for.
@@ -152,6 +152,10 @@ impl Grant {
     /// The verb line that the ssh door must run whatever is asked for.
     pub fn forced(&self) -> Option<&str> {
         self.proven.options().command.as_deref()
+    }
+    /// What the key's line says.
+    pub fn options(&self) -> &KeyOptions {
+        self.proven.options()
     }
     /// What the configuration says about the account.
     pub fn policy(&self) -> &AccountPolicy {
