@@ -1,1 +1,73 @@
-//! (empty)
+//! What each agent is: its command, declared options and environment; starts nothing and reads nothing.
+
+pub mod environment;
+mod names;
+mod options;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Name;
+
+pub use names::{name_list, name_text};
+pub use options::{ArgvError, OptionSpec, Pattern};
+
+/// One configured program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSpec {
+    /// What clients call it.
+    #[serde(with = "name_text")]
+    pub name: Name,
+    /// Absolute program and fixed arguments. Empty only with `login_shell`: then the account's own shell.
+    pub command: Vec<String>,
+    /// How it may be driven; the first is the default.
+    pub modes: Vec<Mode>,
+    /// What clients may choose.
+    pub options: Vec<OptionSpec>,
+    /// Set for it, above everything else.
+    pub env: BTreeMap<String, String>,
+    /// Names that it gets from the configured snapshot; a trailing `*` stands for any ending.
+    pub env_pass: Vec<String>,
+    /// NAME=VALUE lines, read by the spawner, for its eyes only (0600).
+    pub env_file: Option<PathBuf>,
+    /// Takes a client's tail of arguments as it is. Single-user mode only.
+    pub free_args: bool,
+    /// Started as `-name`, as login does.
+    pub login_shell: bool,
+}
+
+/// How an agent is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Through a pseudo-terminal.
+    Terminal,
+}
+
+impl Mode {
+    /// As in orders and configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminal => "terminal",
+        }
+    }
+}
+
+impl AgentSpec {
+    /// The mode of this name; the first one for the empty name; none when the agent has no such mode.
+    pub fn mode(&self, name: &str) -> Option<Mode> {
+        if name.is_empty() {
+            return self.modes.first().copied();
+        }
+        self.modes.iter().copied().find(|mode| mode.as_str() == name)
+    }
+
+    /// The command with a client's choices. Options come in the client's order, each flag with its value as an
+    /// argument of its own; then the free tail.
+    pub fn argv(&self, options: &[(String, String)], free: &[String]) -> Result<Vec<String>, ArgvError> {
+        options::argv(self, options, free)
+    }
+}

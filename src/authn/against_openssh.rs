@@ -1,0 +1,1 @@
+//! The parser and the signatures against the real OpenSSH tools; tests only.
