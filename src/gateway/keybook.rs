@@ -78,7 +78,7 @@ fn parse(account: &AccountName, path: &str, descriptor: std::os::fd::OwnedFd) ->
             return Vec::new();
         }
     };
-    let file = parse_authorized_keys(&bytes, &verbs::is_verb);
+    let file = parse_authorized_keys(&bytes, &verbs::is_forcible);
     for problem in &file.problems {
         tracing::warn!(%account, path = %printable(path, 300), line = problem.line, reason = %printable(&problem.reason.to_string(), 300), "key line refused");
     }
