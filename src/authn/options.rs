@@ -27,6 +27,12 @@ impl Role {
     }
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Everything that a line's options say. The default is a line without options: `own`, with approve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOptions {

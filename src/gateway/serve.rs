@@ -198,6 +198,7 @@ fn authority_settings(settings: &GatewaySettings) -> AuthoritySettings {
     AuthoritySettings {
         single_user: settings.single_user,
         accounts: settings.accounts.iter().map(account).collect(),
+        agents: settings.agents.iter().map(|agent| agent.name.clone()).collect(),
         origins: settings.origins.own.clone(),
         require_channel_binding: settings.auth.require_channel_binding,
     }
