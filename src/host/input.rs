@@ -94,7 +94,9 @@ impl Input {
         self.bytes += data.len();
         match self.queue.back_mut() {
             // One message or two makes no difference to the program, but one costs less memory.
-            Some(Message { data: before, kind: Kind::Typed(last), .. }) if last.writer == id && last.viewer == viewer => {
+            Some(Message { data: before, kind: Kind::Typed(last), .. })
+                if last.writer == id && last.viewer == viewer =>
+            {
                 before.extend_from_slice(&data);
                 *last = receipt;
             }

@@ -83,6 +83,7 @@ impl Jobs {
 
     /// Sets a viewer's window; false when there are too many viewers.
     pub(super) fn fit(&mut self, viewer: u32, window: WinSize, status: String, now: Instant) -> bool {
+        let room = self.fitted.len() < VIEWERS;
         match self.fitted.iter_mut().find(|fitted| fitted.viewer == viewer) {
             Some(fitted) => {
                 if fitted.window != window {
@@ -93,7 +94,7 @@ impl Jobs {
                 fitted.status = status;
                 fitted.seen = None;
             }
-            None if self.fitted.len() == VIEWERS => return false,
+            None if !room => return false,
             None => {
                 let view = FittedView::new(window);
                 self.fitted.push(Fitted { viewer, window, status, view, wanted: None, seen: None, earliest: now });

@@ -134,7 +134,8 @@ impl Outbox {
             self.put_acks();
         }
         if live.is_empty() {
-            return (!self.pending.is_empty()).then(|| [IoSlice::new(&self.pending), IoSlice::new(&[]), IoSlice::new(&[])]);
+            return (!self.pending.is_empty())
+                .then(|| [IoSlice::new(&self.pending), IoSlice::new(&[]), IoSlice::new(&[])]);
         }
         let header = encode_header(FrameHeader::Output, live.len() as u32, self.live.unwrap_or_default());
         let (header, _) = self.offered.insert((header, live.len()));

@@ -32,7 +32,8 @@ impl Core {
         self.link_down();
         if hello.version_min > LINK_VERSION || hello.version_max < LINK_VERSION {
             let theirs = format!("{}..={}", hello.version_min, hello.version_max);
-            let reason = format!("the gateway speaks link {theirs}, this host {LINK_VERSION}: update the older of both");
+            let reason =
+                format!("the gateway speaks link {theirs}, this host {LINK_VERSION}: update the older of both");
             effects.push(Effect::CloseLink(reason));
             return;
         }
