@@ -94,7 +94,8 @@ impl<'a> Admin<'a> {
             self.connect().map_err(|error| AdminError::Connect(self.run.join(SOCKET).display().to_string(), error))?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{method} {target} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.take(ANSWER).read_to_end(&mut answer)?;
@@ -115,8 +116,11 @@ fn parse(answer: &[u8]) -> Result<Value, AdminError> {
     let text = std::str::from_utf8(answer).map_err(|_| AdminError::Answer)?;
     let (head, body) = text.split_once("\r\n\r\n").ok_or(AdminError::Answer)?;
     let mut lines = head.lines();
-    let status: u16 =
-        lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).ok_or(AdminError::Answer)?;
+    let status: u16 = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .and_then(|code| code.parse().ok())
+        .ok_or(AdminError::Answer)?;
     let chunked = lines.any(|line| line.to_ascii_lowercase().replace(' ', "") == "transfer-encoding:chunked");
     let body = if chunked { unchunk(body).ok_or(AdminError::Answer)? } else { body.to_owned() };
     let value = match body.trim() {
@@ -179,7 +183,10 @@ mod tests {
     #[test]
     fn a_refusal_is_told_and_silence_is_an_error() {
         let dir = TempDir::new("admin-refusal");
-        let server = serve(&dir, "HTTP/1.1 404 Not Found\r\n\r\n{\"code\":\"unknown-session\",\"message\":\"no session b\\u001b\"}");
+        let server = serve(
+            &dir,
+            "HTTP/1.1 404 Not Found\r\n\r\n{\"code\":\"unknown-session\",\"message\":\"no session b\\u001b\"}",
+        );
         assert_eq!(Admin::new(dir.path()).kill("b").unwrap_err().to_string(), "no session b\\u{1b}");
         assert!(server.join().unwrap().starts_with("POST /v1/sessions/b/kill "));
         serve(&dir, "");

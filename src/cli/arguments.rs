@@ -69,10 +69,14 @@ pub(super) struct DoorArguments {
 impl DoorArguments {
     /// As the strongest layer of the configuration.
     pub(super) fn flags(&self) -> Vec<Flag> {
-        [("listen.https", "--https", &self.https), ("listen.ssh", "--ssh", &self.ssh), ("listen.admin", "--admin", &self.admin)]
-            .into_iter()
-            .filter_map(|(key, flag, value)| value.clone().map(|value| Flag { key, flag, value }))
-            .collect()
+        [
+            ("listen.https", "--https", &self.https),
+            ("listen.ssh", "--ssh", &self.ssh),
+            ("listen.admin", "--admin", &self.admin),
+        ]
+        .into_iter()
+        .filter_map(|(key, flag, value)| value.clone().map(|value| Flag { key, flag, value }))
+        .collect()
     }
 
     /// As words for another run of this program.

@@ -31,8 +31,7 @@ fn status<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> u8 {
 }
 
 fn line(file: &Path, report: &Report, heads: &BTreeSet<&str>) -> String {
-    let mut text =
-        format!("{}: {}; {} entries, head {}", file.display(), report.verdict, report.entries, report.head);
+    let mut text = format!("{}: {}; {} entries, head {}", file.display(), report.verdict, report.entries, report.head);
     if report.recovered > 0 {
         text.push_str(&format!(", {} torn lines recovered", report.recovered));
     }

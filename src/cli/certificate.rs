@@ -49,7 +49,8 @@ fn make(certificate: &Path, key: &Path, names: &[String]) -> Result<(), Failure>
     params.not_after = now.saturating_add(LIFE);
     let pair = KeyPair::generate().about("a key for the certificate", "this is a fault of the program")?;
     let signed = params.self_signed(&pair).about("the certificate", cure)?;
-    files::put(key, pair.serialize_pem().as_bytes(), 0o600, None).about(key.display(), "make its directory writable")?;
+    files::put(key, pair.serialize_pem().as_bytes(), 0o600, None)
+        .about(key.display(), "make its directory writable")?;
     files::put(certificate, signed.pem().as_bytes(), 0o644, None)
         .about(certificate.display(), "make its directory writable")
 }
@@ -69,7 +70,8 @@ mod tests {
         let first = self_signed(&certificate, &key, &names).unwrap();
         assert_eq!(self_signed(&certificate, &key, &[]).unwrap().certificate, first.certificate);
         assert_eq!(std::fs::metadata(&key).unwrap().mode() & 0o7777, 0o600);
-        let told = std::process::Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(&certificate).output();
+        let told =
+            std::process::Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(&certificate).output();
         if let Ok(told) = told {
             let told = String::from_utf8(told.stdout).unwrap();
             assert!(told.contains("IP Address:127.0.0.1") && told.contains("DNS:localhost"), "{told}");

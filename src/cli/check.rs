@@ -87,7 +87,9 @@ fn configuration(place: &Place, findings: &mut Findings) {
         let Some(file) = &agent.env_file else { continue };
         let name = format!("agents.{}.env_file {}", agent.name, file.display());
         match fs::metadata(file) {
-            Ok(data) if data.mode() & 0o077 != 0 => findings.wrong(format!("{name} can be read by others: chmod 600 it")),
+            Ok(data) if data.mode() & 0o077 != 0 => {
+                findings.wrong(format!("{name} can be read by others: chmod 600 it"))
+            }
             Ok(_) => findings.good(name),
             Err(error) => findings.wrong(format!("{name}: {error}; write it, or take the setting out")),
         }
@@ -128,7 +130,9 @@ fn account_findings(account: &Resolved, mode: &Mode, findings: &mut Findings) {
         keys = keys.saturating_add(key_file(pattern, account, findings));
     }
     if keys == 0 {
-        findings.wrong(format!("accounts.{name}: no key is listed, so nobody can log in; add one with `portcullis keys add`"));
+        findings.wrong(format!(
+            "accounts.{name}: no key is listed, so nobody can log in; add one with `portcullis keys add`"
+        ));
     }
     let kept = if account.no_new_privs(mode) { "cannot" } else { "can" };
     findings.note(format!("accounts.{name}: its agents {kept} gain privileges (sudo); no_new_privs decides"));
@@ -208,7 +212,9 @@ fn limits(place: &Place, identities: &Identities, findings: &mut Findings) {
     }
     let (nice, autogroup) = sys::process::set_priority(-5);
     if !(nice && autogroup) {
-        findings.note("gateway and hosts cannot run at nice -5 (not permitted here): normal, output is a little later under load");
+        findings.note(
+            "gateway and hosts cannot run at nice -5 (not permitted here): normal, output is a little later under load",
+        );
     }
 }
 
@@ -257,6 +263,9 @@ mod tests {
         account.roots = vec![dir.join("gone")];
         let mut findings = Findings::default();
         account_findings(&account, &Mode::Single, &mut findings);
-        assert!(findings.lines.iter().any(|line| line.starts_with("WRONG") && line.contains("chmod o+x")), "{findings:?}");
+        assert!(
+            findings.lines.iter().any(|line| line.starts_with("WRONG") && line.contains("chmod o+x")),
+            "{findings:?}"
+        );
     }
 }

@@ -14,8 +14,10 @@ const MOST: u64 = 64 * 1024;
 /// Fingerprint of the key at `path`, which is made, or copied from `given`, if need be.
 pub(super) fn ready(path: &Path, given: Option<&Path>, owner: files::Owner) -> Result<KeyId, Failure> {
     if let Some(given) = given {
-        let bytes = files::read(given, MOST)
-            .about(format_args!("identity.host_key {}", given.display()), "name a readable key file, or \"\" to have one made")?;
+        let bytes = files::read(given, MOST).about(
+            format_args!("identity.host_key {}", given.display()),
+            "name a readable key file, or \"\" to have one made",
+        )?;
         let key = parse(&bytes, given)?;
         files::put(path, &bytes, 0o600, owner).about(path.display(), "make the state directory writable")?;
         return Ok(key.id().clone());
@@ -25,7 +27,8 @@ pub(super) fn ready(path: &Path, given: Option<&Path>, owner: files::Owner) -> R
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = new("portcullis")?;
             let text = key.to_openssh().about("identity", "this is a fault of the program")?;
-            files::put(path, text.as_bytes(), 0o600, owner).about(path.display(), "make the state directory writable")?;
+            files::put(path, text.as_bytes(), 0o600, owner)
+                .about(path.display(), "make the state directory writable")?;
             Ok(key.id().clone())
         }
         Err(error) => Err(Failure::setup(format_args!("{}: {error}; make it readable", path.display()))),

@@ -73,7 +73,8 @@ impl Identities {
             ));
         }
         match (&mode, settings.spawner.accounts.as_slice()) {
-            (_, []) => problems.push("accounts: none is configured; run `portcullis quickstart`, or add [accounts.NAME]".to_owned()),
+            (_, []) => problems
+                .push("accounts: none is configured; run `portcullis quickstart`, or add [accounts.NAME]".to_owned()),
             (Some(Mode::Single), list) => {
                 if list.len() > 1 || accounts.iter().any(|account: &Resolved| account.unix.uid != caller.uid) {
                     problems.push(format!(
@@ -228,11 +229,19 @@ pub(super) mod tests {
     fn every_problem_is_told_at_once() {
         let text = "[system]\ngateway_user = \"gone\"\n[accounts.ghost]\n[accounts.toor]\n";
         let told = resolve(text, 0).unwrap_err();
-        for part in ["system.gateway_user", "accounts.ghost: there is no such Unix account", "accounts.toor: this account is uid 0"] {
+        for part in [
+            "system.gateway_user",
+            "accounts.ghost: there is no such Unix account",
+            "accounts.toor: this account is uid 0",
+        ] {
             assert!(told.contains(part), "{part} is not in {told}");
         }
         assert!(resolve("", 1000).unwrap_err().contains("none is configured"));
-        assert!(resolve("[agents.x]\ncommand = \"/x\"\nfree_args = true\n[accounts.ann]", 0).unwrap_err().contains("single-user"));
+        assert!(
+            resolve("[agents.x]\ncommand = \"/x\"\nfree_args = true\n[accounts.ann]", 0)
+                .unwrap_err()
+                .contains("single-user")
+        );
         assert!(resolve(ANN, 1001).unwrap_err().contains("without root there is one account"));
         assert!(resolve("[accounts.portcullis]", 0).unwrap_err().contains("shares a uid"));
     }

@@ -129,7 +129,7 @@ pub(super) fn print(file: &KeyFile, out: &mut impl Write) -> std::io::Result<()>
     for key in &file.keys {
         let options = &key.options;
         let approve = if options.approve { " approve" } else { "" };
-        writeln!(out, "{}  {:<8} {}{approve}  {}", key.key.id(), key.key.kind(), options.role, key.label())?;
+        writeln!(out, "{}  {}  {}{approve}  {}", key.key.id(), key.key.kind(), options.role.as_str(), key.label())?;
     }
     file.problems.iter().try_for_each(|problem| writeln!(out, "NOT USED: {problem}"))
 }
@@ -169,13 +169,19 @@ mod tests {
         let mut text = fs::read_to_string(store.path()).unwrap();
         text.insert_str(0, "# mine\nnonsense here\n");
         fs::write(store.path(), text.trim_end()).unwrap();
-        assert_eq!(store.add(&format!("role=\"view\",label=\"Bob's phone\" {bob}")).unwrap(), Added::Key(bob_id.clone()));
+        assert_eq!(
+            store.add(&format!("role=\"view\",label=\"Bob's phone\" {bob}")).unwrap(),
+            Added::Key(bob_id.clone())
+        );
         let listed = store.list().unwrap();
         assert_eq!((listed.keys.len(), listed.problems.len()), (2, 1));
         let mut out = Vec::new();
         print(&listed, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
-        assert!(out.contains(bob_id.as_str()) && out.contains("Bob's phone") && out.contains("NOT USED: line 2"), "{out}");
+        assert!(
+            out.contains(bob_id.as_str()) && out.contains("Bob's phone") && out.contains("NOT USED: line 2"),
+            "{out}"
+        );
         assert_eq!(store.remove("Bob's phone").unwrap(), [bob_id]);
         assert_eq!(store.remove(ann_id.as_str()).unwrap(), [ann_id]);
         assert_eq!(fs::read_to_string(store.path()).unwrap(), "# mine\nnonsense here\n");

@@ -71,7 +71,9 @@ impl Doors {
 pub(super) fn explain(key: &str, address: SocketAddr, error: &io::Error) -> String {
     let cure = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("another program listens there; choose a port with --{key} or listen.{key} (port 0 takes a free one)")
+            format!(
+                "another program listens there; choose a port with --{key} or listen.{key} (port 0 takes a free one)"
+            )
         }
         io::ErrorKind::PermissionDenied => format!("ports below 1024 need root; choose another with --{key}"),
         io::ErrorKind::AddrNotAvailable => format!("this machine has no such address; choose one with --{key}"),

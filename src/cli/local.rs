@@ -114,7 +114,8 @@ fn table(sessions: &[Listed]) -> String {
     }
     let head = ["NAME", "ACCOUNT", "AGENT", "STATE", "DIRECTORY"].map(str::to_owned);
     let rows = sessions.iter().map(|session| {
-        [&session.name, &session.account, &session.agent, &session.state, &session.directory].map(|text| printable(text, 80))
+        [&session.name, &session.account, &session.agent, &session.state, &session.directory]
+            .map(|text| printable(text, 80))
     });
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
     let mut widths = [0usize; 5];

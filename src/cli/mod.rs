@@ -85,5 +85,8 @@ fn by_hand(what: &str) -> Failure {
 /// The client over wss.
 fn client(words: &[String]) -> Result<ExitCode, Failure> {
     let verb = words.first().map_or("", String::as_str);
-    Err(Failure { status: 2, message: format!("unknown command {:?}; see portcullis --help", crate::base::printable(verb, 64)) })
+    Err(Failure {
+        status: 2,
+        message: format!("unknown command {:?}; see portcullis --help", crate::base::printable(verb, 64)),
+    })
 }

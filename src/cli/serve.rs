@@ -18,7 +18,9 @@ use super::{host_key, inherited};
 use crate::agents::environment;
 use crate::base::{KeyId, Secret};
 use crate::config::Settings;
-use crate::spawner::{self, AccountEntry, Directories, Fresh, Given, Limits, Listeners, Programs, SystemIdentity, Table, Tls};
+use crate::spawner::{
+    self, AccountEntry, Directories, Fresh, Given, Limits, Listeners, Programs, SystemIdentity, Table, Tls,
+};
 use crate::telemetry::{LogForm, start_logs};
 
 /// Everything found, made and bound; nothing runs yet.
@@ -62,8 +64,7 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     }
     let place = Place::read(&arguments.place, &arguments.doors)?;
     logs(&place.settings)?;
-    let manner =
-        Manner { take_environment: arguments.take_environment, spawner_only: arguments.spawner_only };
+    let manner = Manner { take_environment: arguments.take_environment, spawner_only: arguments.spawner_only };
     let prepared = prepare(place, &manner)?;
     // What quickstart found out about the client's key stays true when its server is started by hand.
     let old_key = Endpoints::read(&prepared.tree.endpoints).ok().map(|old| old.client_key.into());
@@ -249,7 +250,9 @@ pub(super) fn farewell(sessions: usize, place: &PlaceArguments) -> String {
     }
     let dir = place.dir.as_ref().map(|dir| format!(" --dir {}", dir.display())).unwrap_or_default();
     let (noun, verb) = if sessions == 1 { ("session", "lives") } else { ("sessions", "live") };
-    format!("ended; {sessions} {noun} {verb} on and will be there after the next start. To end them: start again, then `portcullis stop --all{dir}`")
+    format!(
+        "ended; {sessions} {noun} {verb} on and will be there after the next start. To end them: start again, then `portcullis stop --all{dir}`"
+    )
 }
 
 #[cfg(test)]
@@ -262,9 +265,16 @@ mod tests {
         let text = "[agents.a]\ncommand = \"/a\"\nenv_pass = [\"ANTHROPIC_*\", \"HTTPS_PROXY\"]\n";
         let settings = load(&Layers { file: Some(("f".into(), text.into())), ..Layers::default() }).unwrap();
         let variables = || {
-            [("ANTHROPIC_API_KEY", "k"), ("HTTPS_PROXY", "p"), ("SECRET", "s"), ("LANG", "C"), ("LC_TIME", "C"), ("TZ", "Z")]
-                .map(|(name, value)| (name.into(), value.into()))
-                .into_iter()
+            [
+                ("ANTHROPIC_API_KEY", "k"),
+                ("HTTPS_PROXY", "p"),
+                ("SECRET", "s"),
+                ("LANG", "C"),
+                ("LC_TIME", "C"),
+                ("TZ", "Z"),
+            ]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into_iter()
         };
         let names = |take| snapshot(&settings, take, variables()).into_keys().collect::<Vec<_>>();
         assert_eq!(names(true), ["ANTHROPIC_API_KEY", "HTTPS_PROXY", "LANG", "LC_TIME", "TZ"]);

@@ -51,13 +51,15 @@ fn into_io(error: AuditError) -> io::Error {
 fn told(entry: &LogEntry<'_>) -> Entry {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     match entry {
-        LogEntry::Started { adopted } => {
-            Entry::new(Event::Begun).text(Field::Version, env!("CARGO_PKG_VERSION")).number(Field::Number, count(*adopted))
-        }
+        LogEntry::Started { adopted } => Entry::new(Event::Begun)
+            .text(Field::Version, env!("CARGO_PKG_VERSION"))
+            .number(Field::Number, count(*adopted)),
         LogEntry::Ended { sessions } => {
             Entry::new(Event::Admin).text(Field::Act, "end").number(Field::Number, count(*sessions))
         }
-        LogEntry::GatewayStarted { pid } => Entry::new(Event::Gateway).text(Field::Act, "start").number(Field::Pid, *pid),
+        LogEntry::GatewayStarted { pid } => {
+            Entry::new(Event::Gateway).text(Field::Act, "start").number(Field::Pid, *pid)
+        }
         LogEntry::GatewayEnded { how } => Entry::new(Event::Gateway).text(Field::Act, "end").text(Field::Exit, how),
         LogEntry::Connection { uid, accepted } => {
             let event = if *accepted { Event::Login } else { Event::Refused };

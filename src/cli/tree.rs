@@ -60,7 +60,8 @@ impl Tree {
     /// under `/run`, named after the directory.
     pub(super) fn below(dir: &Path, is_root: bool) -> Self {
         let run = dir.join("run");
-        let reachable = if is_root { PathBuf::from(format!("/run/portcullis-{}", short_hash(dir))) } else { run.clone() };
+        let reachable =
+            if is_root { PathBuf::from(format!("/run/portcullis-{}", short_hash(dir))) } else { run.clone() };
         Self {
             dir: Some(dir.to_owned()),
             config: dir.join("portcullis.toml"),

@@ -150,8 +150,9 @@ fn account(
     let all: Vec<Name> = agents.iter().map(|agent| agent.name.clone()).collect();
     let known = all.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
     let agents_allowed = format!("allowed: configured agents: {known}");
-    let agents = reader
-        .parse_list(&at("agents"), all.clone(), &agents_allowed, |text| all.iter().find(|n| n.as_str() == text).cloned());
+    let agents = reader.parse_list(&at("agents"), all.clone(), &agents_allowed, |text| {
+        all.iter().find(|n| n.as_str() == text).cloned()
+    });
     let key_files = reader.parse_list(&at("key_files"), default_key_files.to_vec(), KEY_FILE_ALLOWED, key_file);
     let max_sessions = small(reader, &at("max_sessions"), 20, 1, 1000);
     let no_new_privs = reader.take(&at("no_new_privs"), "allowed: true or false");

@@ -38,9 +38,15 @@ impl Kind {
     /// What `useradd` is told.
     fn useradd(self, name: &str) -> Vec<String> {
         let words: &[&str] = match self {
-            Self::System => {
-                &["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
-            }
+            Self::System => &[
+                "--system",
+                "--user-group",
+                "--no-create-home",
+                "--home-dir",
+                "/nonexistent",
+                "--shell",
+                "/usr/sbin/nologin",
+            ],
             Self::Person => &["--create-home", "--user-group", "--shell", "/bin/bash"],
         };
         words.iter().map(|word| (*word).to_owned()).chain([name.to_owned()]).collect()
@@ -85,7 +91,10 @@ pub(super) fn choose(
         (None, None) => ensure(AGENT, Kind::Person, directory, say)?,
     };
     if account.uid == 0 {
-        return Err(Failure::setup(format_args!("--account {}: agents never run as uid 0; name another", account.name)));
+        return Err(Failure::setup(format_args!(
+            "--account {}: agents never run as uid 0; name another",
+            account.name
+        )));
     }
     Ok(Chosen { account, behind })
 }

@@ -27,7 +27,10 @@ pub(super) fn served(tree: &Tree) -> Result<Endpoints, Failure> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Err(Failure::other(format_args!("{} is being served, but its gateway is not ready; see its console", tree.run.display())))
+    Err(Failure::other(format_args!(
+        "{} is being served, but its gateway is not ready; see its console",
+        tree.run.display()
+    )))
 }
 
 /// Starts `serve` in a session of its own and waits until its gateway is ready.

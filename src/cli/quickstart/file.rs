@@ -121,6 +121,9 @@ mod tests {
         assert_eq!(settings.spawner.agents[0].command, ["/opt/a \"b\"/claude"]);
         assert!(settings.spawner.agents[0].free_args && settings.spawner.agents[2].login_shell);
         let account = &settings.spawner.accounts[0];
-        assert_eq!((account.name.as_str(), &account.roots[..], &account.key_files[..]), ("ann.b", &roots[..], &key_files[..]));
+        assert_eq!(
+            (account.name.as_str(), &account.roots[..], &account.key_files[..]),
+            ("ann.b", &roots[..], &key_files[..])
+        );
     }
 }

@@ -87,8 +87,11 @@ pub(super) fn client_pair(path: &Path, owner: files::Owner) -> Result<String, Fa
 /// The usual names first: what ssh itself would try.
 fn public_files(ssh: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(ssh) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "pub")).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "pub"))
+        .collect();
     let usual = ["id_ed25519", "id_ecdsa", "id_rsa"];
     let rank = |path: &PathBuf| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -42,9 +42,12 @@ impl<'a> Facts<'a> {
         let _ = writeln!(out, "  wss       wss://{https}/v1/ws");
         let _ = writeln!(out, "  ssh       {ssh}");
         let _ = writeln!(out, "  health    http://{admin}/healthz");
-        let _ = writeln!(out, "  identity  {identity} (the ssh host key, the same on wss; compare it at the first login)");
-        let _ = writeln!(out, "  directory {}", self.tree.dir.as_deref().unwrap_or(Path::new("/etc/portcullis")).display());
-        let open: Vec<&str> = [https, ssh, admin].into_iter().filter(|address| !is_loopback(address)).map(|s| s.as_str()).collect();
+        let _ =
+            writeln!(out, "  identity  {identity} (the ssh host key, the same on wss; compare it at the first login)");
+        let _ =
+            writeln!(out, "  directory {}", self.tree.dir.as_deref().unwrap_or(Path::new("/etc/portcullis")).display());
+        let open: Vec<&str> =
+            [https, ssh, admin].into_iter().filter(|address| !is_loopback(address)).map(|s| s.as_str()).collect();
         if !open.is_empty() {
             let _ = writeln!(
                 out,
@@ -59,24 +62,43 @@ impl<'a> Facts<'a> {
         out.push('\n');
         match &self.identities.mode {
             Mode::Single => {
-                let _ = writeln!(out, "  spawner (pid {pid}), gateway, session hosts and agents run as {}", self.endpoints.account);
+                let _ = writeln!(
+                    out,
+                    "  spawner (pid {pid}), gateway, session hosts and agents run as {}",
+                    self.endpoints.account
+                );
                 if let Some(account) = self.identities.accounts.first() {
                     let _ = writeln!(out, "  {}", shared_uid(account.unix.uid, &self.tree.state));
                 }
             }
             Mode::Root { gateway, host } => {
-                let _ = writeln!(out, "  spawner (pid {pid}) runs as root, gateway as {}, session hosts as {}", gateway.name, host.name);
+                let _ = writeln!(
+                    out,
+                    "  spawner (pid {pid}) runs as root, gateway as {}, session hosts as {}",
+                    gateway.name, host.name
+                );
             }
         }
         for account in &self.identities.accounts {
             let agents: Vec<&str> = account.settings.agents.iter().map(|agent| agent.as_str()).collect();
             let roots: Vec<String> = account.roots.iter().map(|root| root.display().to_string()).collect();
             let name = &account.settings.name;
-            let _ = writeln!(out, "  account {name} (uid {}): {} in {}", account.unix.uid, agents.join(", "), roots.join(", "));
+            let _ = writeln!(
+                out,
+                "  account {name} (uid {}): {} in {}",
+                account.unix.uid,
+                agents.join(", "),
+                roots.join(", ")
+            );
         }
         for agent in &self.settings.spawner.agents {
             let command = agent.command.join(" ");
-            let _ = writeln!(out, "    {}: {}", agent.name, if command.is_empty() { "the account's login shell" } else { &command });
+            let _ = writeln!(
+                out,
+                "    {}: {}",
+                agent.name,
+                if command.is_empty() { "the account's login shell" } else { &command }
+            );
         }
     }
 
@@ -89,8 +111,14 @@ impl<'a> Facts<'a> {
         };
         let agent = self.identities.accounts.first().and_then(|account| account.settings.agents.first());
         let agent = agent.map_or("shell", |agent| agent.as_str());
-        let program = std::env::current_exe().map_or_else(|_| "portcullis".to_owned(), |path| path.display().to_string());
-        let dir = self.tree.dir.as_ref().map(|dir| format!(" --dir {}", word(&dir.display().to_string()))).unwrap_or_default();
+        let program =
+            std::env::current_exe().map_or_else(|_| "portcullis".to_owned(), |path| path.display().to_string());
+        let dir = self
+            .tree
+            .dir
+            .as_ref()
+            .map(|dir| format!(" --dir {}", word(&dir.display().to_string())))
+            .unwrap_or_default();
         let program = word(&program);
         let _ = write!(
             out,
@@ -144,7 +172,8 @@ mod tests {
     use crate::config::{Layers, load};
 
     fn told(listen: &str, client_key: &str, uid: u32) -> String {
-        let file = "[agents.shell]\nlogin_shell = true\n[agents.claude]\ncommand = \"/usr/bin/claude\"\n[accounts.ann]\n";
+        let file =
+            "[agents.shell]\nlogin_shell = true\n[agents.claude]\ncommand = \"/usr/bin/claude\"\n[accounts.ann]\n";
         let settings = load(&Layers { file: Some(("f".into(), file.into())), ..Layers::default() }).unwrap();
         let lookup = |name: &str| Some(unix(name, name.len() as u32));
         let identities = Identities::resolve(&settings, &unix("ann", uid), lookup).unwrap();

@@ -85,11 +85,7 @@ impl Setup<'_> {
     }
 
     /// The gateway's uid and gid, in root mode.
-    fn system_accounts(
-        &self,
-        caller: &Account,
-        say: &mut dyn FnMut(String),
-    ) -> Result<Option<(u32, u32)>, Failure> {
+    fn system_accounts(&self, caller: &Account, say: &mut dyn FnMut(String)) -> Result<Option<(u32, u32)>, Failure> {
         if caller.uid != 0 {
             return Ok(None);
         }
@@ -203,13 +199,7 @@ mod tests {
     use crate::cli::testing::TempDir;
 
     fn arguments() -> QuickstartArguments {
-        QuickstartArguments {
-            dir: None,
-            doors: DoorArguments::default(),
-            account: None,
-            new_key: false,
-            detach: false,
-        }
+        QuickstartArguments { dir: None, doors: DoorArguments::default(), account: None, new_key: false, detach: false }
     }
 
     fn whose(home: &Path) -> Caller {
