@@ -39,7 +39,9 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole => f.write_str("whole"),
-            Self::Torn(bytes) => write!(f, "whole, but for a torn last line of {bytes} bytes (a crash, or being written)"),
+            Self::Torn(bytes) => {
+                write!(f, "whole, but for a torn last line of {bytes} bytes (a crash, or being written)")
+            }
             Self::Changed { line, why } => write!(f, "CHANGED at line {line}: {why}"),
         }
     }

@@ -22,7 +22,9 @@ pub(crate) enum AuditError {
     )]
     Damaged,
     /// Disk full, no permission, and so on.
-    #[error("the audit entry could not be written ({0}): free space or check the file's owner; no new session starts until then")]
+    #[error(
+        "the audit entry could not be written ({0}): free space or check the file's owner; no new session starts until then"
+    )]
     Write(#[source] io::Error),
     /// Reading back failed.
     #[error("the audit file could not be read ({0})")]

@@ -1,8 +1,94 @@
-//! Subcommands.
+//! Subcommands: reads the command line and calls the room that does the work; the only place that prints for a person.
+
+mod access;
+mod admin;
+mod arguments;
+mod audit;
+mod certificate;
+mod check;
+pub(crate) mod endpoints;
+mod failure;
+mod files;
+mod host_key;
+mod identities;
+mod inherited;
+mod keys;
+mod listeners;
+mod local;
+mod place;
+mod programs;
+mod quickstart;
+mod serve;
+mod spawner_log;
+#[cfg(test)]
+mod testing;
+mod tree;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::arguments::{Arguments, AuditCommand, Command, GatewayArguments};
+use self::failure::Failure;
 
 pub(crate) mod client;
 
 /// Runs the program.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn run() -> ExitCode {
+    match command(Arguments::parse().command) {
+        Ok(status) => status,
+        Err(failure) => {
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "portcullis: {failure}");
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn command(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Quickstart(arguments) => quickstart::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Keys(arguments) => local::keys(&arguments),
+        Command::Audit(AuditCommand::Verify { path }) => {
+            audit::run(&path, &mut std::io::stdout().lock()).map(ExitCode::from)
+        }
+        Command::Stop(arguments) => local::stop(&arguments),
+        Command::Gateway(arguments) => gateway(&arguments),
+        Command::Host(arguments) => host(&arguments.words),
+        Command::Ls(arguments) => local::ls(&arguments.words),
+        Command::Kill(arguments) => local::kill(&arguments.words),
+        Command::Verb(words) => client(&words),
+    }
+}
+
+/// Refuses to be run by hand: it has nothing without the spawner.
+fn gateway(arguments: &GatewayArguments) -> Result<ExitCode, Failure> {
+    if arguments.spawner_fd.is_none() && arguments.run.is_none() {
+        return Err(by_hand("gateway"));
+    }
+    Err(Failure::other("the gateway is not part of this build"))
+}
+
+/// Refuses to be run by hand: it has nothing without its descriptors.
+fn host(words: &[String]) -> Result<ExitCode, Failure> {
+    if !words.iter().any(|word| word == "--pty-fd" || word.starts_with("--pty-fd=")) {
+        return Err(by_hand("host"));
+    }
+    Err(Failure::other("the session host is not part of this build"))
+}
+
+fn by_hand(what: &str) -> Failure {
+    Failure { status: 2, message: format!("`portcullis {what}` is started by `portcullis serve`, not by hand") }
+}
+
+/// The client over wss.
+fn client(words: &[String]) -> Result<ExitCode, Failure> {
+    let verb = words.first().map_or("", String::as_str);
+    Err(Failure {
+        status: 2,
+        message: format!("unknown command {:?}; see portcullis --help", crate::base::printable(verb, 64)),
+    })
 }

@@ -137,9 +137,6 @@ fn account(
     default_key_files: &[String],
 ) -> Option<AccountSettings> {
     let at = |key| ["accounts", table, key];
-    let unix = "allowed: the name of a Unix account; uid 0 is never one";
-    let parse_user = |text: &str| text.parse::<AccountName>().ok().filter(|name| name.as_str() != "root").map(Some);
-    let user = reader.parse_with(&at("user"), None, unix, parse_user);
     let root_allowed = "allowed: absolute directories, or beginning with %h for the account's home, without ..";
     let root = |text: &str| {
         let rooted = text.starts_with('/') || text == "%h" || text.starts_with("%h/");
@@ -153,30 +150,34 @@ fn account(
     let all: Vec<Name> = agents.iter().map(|agent| agent.name.clone()).collect();
     let known = all.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
     let agents_allowed = format!("allowed: configured agents: {known}");
-    let agents = reader
-        .parse_list(&at("agents"), all.clone(), &agents_allowed, |text| all.iter().find(|n| n.as_str() == text).cloned());
+    let agents = reader.parse_list(&at("agents"), all.clone(), &agents_allowed, |text| {
+        all.iter().find(|n| n.as_str() == text).cloned()
+    });
     let key_files = reader.parse_list(&at("key_files"), default_key_files.to_vec(), KEY_FILE_ALLOWED, key_file);
     let max_sessions = small(reader, &at("max_sessions"), 20, 1, 1000);
     let no_new_privs = reader.take(&at("no_new_privs"), "allowed: true or false");
-    let mut limit = |key| {
-        let path = ["accounts", table, "limits", key];
-        reader.is_set(&path).then(|| reader.number(&path, 0, 1..=u64::from(u32::MAX) << 16))
-    };
+    let mut limit = |key| limit(reader, &["accounts", table, "limits", key]);
     let limits = AccountLimits {
         processes: limit("processes"),
         open_files: limit("open_files"),
         file_bytes: limit("file_bytes"),
         memory_bytes: limit("memory_bytes"),
+        core_bytes: limit("core_bytes"),
     };
-    // The table's name is the Unix account unless `user` says otherwise, so it obeys the same rule.
     let Ok(name) = table.parse::<AccountName>() else {
         reader.note(&["accounts", table], "is no account name", "allowed: at most 32 of a-z A-Z 0-9 . _ -");
         return None;
     };
-    if user.is_none() && name.as_str() == "root" {
+    if name.as_str() == "root" {
+        let unix = "allowed: the name of a Unix account; uid 0 is never one";
         reader.note(&["accounts", table], "agents never run as root", unix);
         return None;
     }
-    let user = user.unwrap_or_else(|| name.clone());
-    Some(AccountSettings { name, user, roots, agents, key_files, max_sessions, no_new_privs, limits })
+    Some(AccountSettings { name, roots, agents, key_files, max_sessions, no_new_privs, limits })
+}
+
+/// None when nobody set it.
+fn limit(reader: &mut Reader, path: &[&str]) -> Option<u64> {
+    let allowed = "allowed: a number, not below 0";
+    reader.take(path, allowed)
 }

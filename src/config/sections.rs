@@ -96,8 +96,12 @@ fn absolute(reader: &mut Reader, path: &[&str]) -> Option<PathBuf> {
 fn system(reader: &mut Reader) -> Option<SystemSettings> {
     let mut one = |key, default: &str| {
         let parse = |text: &str| text.parse::<AccountName>().ok().filter(|name| name.as_str() != "root").map(Some);
-        reader
-            .parse_with(&["system", key], default.parse().ok(), "allowed: the name of a system account, not root", parse)
+        reader.parse_with(
+            &["system", key],
+            default.parse().ok(),
+            "allowed: the name of a system account, not root",
+            parse,
+        )
     };
     let (gateway, host) = (one("gateway_user", "portcullis"), one("host_user", "portcullis-host"));
     if gateway == host {

@@ -77,10 +77,8 @@ pub(crate) struct SpawnerSettings {
 /// One account as configured; its Unix account is looked up by whoever starts the spawner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AccountSettings {
-    /// What clients log in as.
+    /// The Unix account, and what clients log in as.
     pub(crate) name: AccountName,
-    /// The Unix account.
-    pub(crate) user: AccountName,
     /// Absolute, or beginning with `%h`.
     pub(crate) roots: Vec<String>,
     /// Names of configured agents.
@@ -105,6 +103,8 @@ pub(crate) struct AccountLimits {
     pub(crate) file_bytes: Option<u64>,
     /// RLIMIT_AS, bytes.
     pub(crate) memory_bytes: Option<u64>,
+    /// RLIMIT_CORE, bytes.
+    pub(crate) core_bytes: Option<u64>,
 }
 
 /// The gateway's part, handed to it in a sealed memfd as JSON.

@@ -18,7 +18,8 @@ fn mistakes(text: &str) -> Vec<String> {
 fn uncommented(text: &str) -> String {
     let is_setting = |line: &str| {
         line.strip_prefix('#').is_some_and(|rest| {
-            rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ') && !key.is_empty())
+            rest.starts_with('[')
+                || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ') && !key.is_empty())
         })
     };
     text.lines().map(|line| if is_setting(line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n")
@@ -117,7 +118,8 @@ fn half_a_certificate_is_a_mistake() {
 
 #[test]
 fn the_stronger_layer_wins() {
-    let mut layers = layers("listen.https = \"127.0.0.1:1\"\nlisten.ssh = \"127.0.0.1:1\"\nlisten.admin = \"127.0.0.1:1\"");
+    let mut layers =
+        layers("listen.https = \"127.0.0.1:1\"\nlisten.ssh = \"127.0.0.1:1\"\nlisten.admin = \"127.0.0.1:1\"");
     layers.environment = vec![
         ("PORTCULLIS_LISTEN__SSH".into(), "127.0.0.1:2".into()),
         ("PORTCULLIS_LISTEN__ADMIN".into(), "127.0.0.1:2".into()),
@@ -136,7 +138,8 @@ fn the_stronger_layer_wins() {
 #[test]
 fn a_mistake_names_its_variable_or_flag() {
     let mut layers = Layers::default();
-    layers.environment = vec![("PORTCULLIS_LISTEN__SSH".into(), "here".into()), ("PORTCULLIS_LISTEN__X".into(), "1".into())];
+    layers.environment =
+        vec![("PORTCULLIS_LISTEN__SSH".into(), "here".into()), ("PORTCULLIS_LISTEN__X".into(), "1".into())];
     layers.flags = vec![Flag { key: "listen.admin", flag: "--admin", value: "there".into() }];
     let found: Vec<String> = load(&layers).unwrap_err().0.iter().map(ToString::to_string).collect();
     assert!(found.iter().any(|line| line.starts_with("PORTCULLIS_LISTEN__SSH: listen.ssh: ")), "{found:?}");

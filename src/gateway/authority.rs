@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::audit::{Entry, Event, Field};
 use crate::authn::{AuthError, KeyLine, KeyOptions, Proven};
-use crate::base::{AccountName, KeyId, printable};
+use crate::base::{AccountName, KeyId, Name, printable};
 use crate::gateway::error::SessionError;
 use crate::gateway::identity::Identity;
 use crate::gateway::journal::Journal;
@@ -45,6 +45,7 @@ pub(crate) struct AuthoritySettings {
     pub(crate) single_user: bool,
     /// Each with the number of its key files.
     pub(crate) accounts: Vec<(AccountPolicy, u32)>,
+    pub(crate) agents: Vec<Name>,
     /// What clients may have dialled.
     pub(crate) origins: Vec<String>,
     pub(crate) require_channel_binding: bool,
@@ -85,7 +86,7 @@ struct Live {
 
 impl Authority {
     pub(crate) fn new(settings: AuthoritySettings, identity: Identity, journal: Journal, spawner: Spawner) -> Self {
-        let keybook = Keybook::new(spawner);
+        let keybook = Keybook::new(spawner, settings.agents.clone());
         Self(Arc::new(Inner { settings, identity, journal, keybook, live: Mutex::new(Vec::new()) }))
     }
 

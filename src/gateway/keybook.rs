@@ -1,12 +1,13 @@
 //! The accounts' key files as the gateway last saw them; asks the spawner, parses, remembers by stamp. Judges nobody.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use crate::authn::{KeyLine, parse_authorized_keys};
-use crate::base::{AccountName, KEY_FILE, printable};
+use crate::base::{AccountName, KEY_FILE, Name, printable};
 use crate::gateway::error::SessionError;
 use crate::gateway::spawner_client::Spawner;
 use crate::gateway::verbs;
@@ -18,6 +19,8 @@ use crate::wire::v1::order::Body as OrderBody;
 /// The cache; a hold copies an Arc or inserts one.
 pub(crate) struct Keybook {
     spawner: Spawner,
+    /// What a `command=` may name besides verbs.
+    agents: Vec<Name>,
     files: Mutex<HashMap<(AccountName, u32), Known>>,
 }
 
@@ -28,8 +31,8 @@ struct Known {
 }
 
 impl Keybook {
-    pub(crate) fn new(spawner: Spawner) -> Self {
-        Self { spawner, files: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(spawner: Spawner, agents: Vec<Name>) -> Self {
+        Self { spawner, agents, files: Mutex::new(HashMap::new()) }
     }
 
     /// The lines of the account's first `count` key files, in order, as they are now.
@@ -57,7 +60,7 @@ impl Keybook {
             return Ok(known.lines);
         }
         let lines = Arc::new(match descriptors.into_iter().next() {
-            Some(descriptor) => parse(account, &answer.path, descriptor),
+            Some(descriptor) => self.parse(account, &answer.path, descriptor),
             None => Vec::new(),
         });
         if !answer.problem.is_empty() {
@@ -67,19 +70,19 @@ impl Keybook {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(place, known);
         Ok(lines)
     }
-}
 
-fn parse(account: &AccountName, path: &str, descriptor: std::os::fd::OwnedFd) -> Vec<KeyLine> {
-    let bytes = match memfd::read_sealed(&descriptor, KEY_FILE) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            tracing::warn!(%account, %error, "key file not used");
-            return Vec::new();
+    fn parse(&self, account: &AccountName, path: &str, descriptor: std::os::fd::OwnedFd) -> Vec<KeyLine> {
+        let bytes = match memfd::read_sealed(descriptor.as_fd(), KEY_FILE) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(%account, %error, "key file not used");
+                return Vec::new();
+            }
+        };
+        let file = parse_authorized_keys(&bytes, &|text| verbs::is_forcible(text, &|word| self.agents.iter().any(|agent| agent.as_str() == word)));
+        for problem in &file.problems {
+            tracing::warn!(%account, path = %printable(path, 300), line = problem.line, reason = %printable(&problem.reason.to_string(), 300), "key line refused");
         }
-    };
-    let file = parse_authorized_keys(&bytes, &verbs::is_verb);
-    for problem in &file.problems {
-        tracing::warn!(%account, path = %printable(path, 300), line = problem.line, reason = %printable(&problem.reason.to_string(), 300), "key line refused");
+        file.keys
     }
-    file.keys
 }

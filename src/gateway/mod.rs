@@ -7,6 +7,7 @@ mod identity;
 mod journal;
 mod keybook;
 mod listen;
+mod readiness;
 mod router;
 mod serve;
 mod session;
@@ -20,12 +21,17 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use authority::Authority;
+use listen::Admission;
 use router::Router;
 
 use crate::config::GatewaySettings;
 use crate::telemetry::Metrics;
 
+pub(crate) use authority::LiveGrant;
+pub(crate) use error::SessionError;
+pub(crate) use router::StartRequest;
 pub(crate) use serve::{GatewayError, run};
+pub(crate) use session::{AttachRequest, Attachment, ViewerItem};
 
 /// Name and version, for hellos and banners.
 pub(crate) const SOFTWARE: &str = concat!("portcullis ", env!("CARGO_PKG_VERSION"));
@@ -37,6 +43,7 @@ pub(crate) struct Gateway(Arc<Parts>);
 struct Parts {
     authority: Authority,
     router: Router,
+    admission: Admission,
     metrics: Metrics,
     settings: GatewaySettings,
 }
@@ -50,6 +57,11 @@ impl Gateway {
     /// The sessions.
     pub(crate) fn router(&self) -> &Router {
         &self.0.router
+    }
+
+    /// How much of what may come.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     /// What is counted.

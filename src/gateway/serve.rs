@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,10 +12,12 @@ use super::identity::Identity;
 use super::journal::Journal;
 use super::router::{AccountRoots, Router};
 use super::spawner_client::{self, Given, HelloError, Spawner};
-use super::{Gateway, Parts, admin, listen};
+use super::listen::{Admission, Frequency, Limits, Tls, TlsError};
+use super::{Gateway, Parts, admin, listen, ssh, wss};
 use crate::audit::{AuditError, Entry, Event, Field, Opened};
 use crate::authn::IdentityError;
-use crate::config::GatewaySettings;
+use crate::base::{INBOUND_BEFORE_LOGIN, LOGIN_DEADLINE};
+use crate::config::{GatewaySettings, LimitSettings, Rate};
 use crate::gateway::error::SessionError;
 use crate::policy::AccountPolicy;
 use crate::sys::memfd;
@@ -46,7 +48,7 @@ pub(crate) enum GatewayError {
     Audit(#[from] AuditError),
     /// Certificate or key.
     #[error("the TLS certificate: {0}")]
-    Tls(#[from] listen::TlsError),
+    Tls(#[from] TlsError),
     /// Orders.
     #[error("the spawner: {0}")]
     Orders(#[from] SessionError),
@@ -76,7 +78,7 @@ pub(crate) fn run(
     let socket = Seqpacket::from(socket);
     socket.set_nonblocking(true).map_err(os("the order socket"))?;
     let mut given = spawner_client::hello(&socket)?;
-    let settings = memfd::read_sealed(&given.take("config")?, SETTINGS_MOST).map_err(os("the settings"))?;
+    let settings = memfd::read_sealed(given.take("config")?.as_fd(), SETTINGS_MOST).map_err(os("the settings"))?;
     let settings: GatewaySettings = serde_json::from_slice(&settings)?;
     start_logs(&settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(os("the runtime"))?;
@@ -92,7 +94,8 @@ async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -
     let metrics = Metrics::default();
     let authority = Authority::new(authority_settings(&settings), identity, journal.clone(), spawner.clone());
     let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
-    let gateway = Gateway(Arc::new(Parts { authority, router, metrics, settings }));
+    let admission = Admission::new(admission_limits(&settings.limits));
+    let gateway = Gateway(Arc::new(Parts { authority, router, admission, metrics, settings }));
 
     let adopted = gateway.router().adopt_all().await?;
     tracing::info!(adopted, "the gateway serves");
@@ -104,15 +107,44 @@ async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -
         }
     });
     admin::start(&gateway, given.take("admin")?, given.take_if("admin.sock")).map_err(os("the admin thread"))?;
-    let pem = |fd: OwnedFd| memfd::read_sealed(&fd, PEM_MOST).map_err(os("the TLS files"));
+    let pem = |fd: OwnedFd| memfd::read_sealed(fd.as_fd(), PEM_MOST).map_err(os("the TLS files"));
     let (certificate, key) = (pem(given.take("tls-cert")?)?, pem(given.take("tls-key")?)?);
     let (https, ssh) = (TcpListener::from(given.take("https")?), TcpListener::from(given.take("ssh")?));
-    listen::start(&gateway, https, ssh, &certificate, &key)?;
+    open_doors(&gateway, https, ssh, Tls::new(&certificate, &key)?).map_err(os("the listeners"))?;
     report_ready(&spawner, &journal).await?;
     // The order task ends only with the spawner.
     let _ = orders.await;
     journal.note(&Entry::new(Event::Gateway).text(Field::Act, "ended: the spawner is gone"));
     Err(GatewayError::SpawnerGone)
+}
+
+fn open_doors(gateway: &Gateway, https: TcpListener, ssh: TcpListener, tls: Tls) -> std::io::Result<()> {
+    let admission = gateway.admission().clone();
+    let door = gateway.clone();
+    listen::spawn_tls_listener(https, admission.clone(), tls, move |secured| {
+        wss::serve_connection(door.clone(), secured.stream, secured.exporter, secured.peer, secured.permit)
+    })?;
+    let door = gateway.clone();
+    listen::spawn_listener(ssh, admission, move |accepted| {
+        ssh::serve_connection(door.clone(), accepted.stream, accepted.peer, accepted.permit)
+    })?;
+    Ok(())
+}
+
+fn admission_limits(limits: &LimitSettings) -> Limits {
+    let frequency = |rate: Rate| Frequency { count: rate.count, period: rate.period() };
+    Limits {
+        connections: frequency(limits.connections),
+        logins: frequency(limits.logins),
+        unauthenticated: limits.unauthenticated as usize,
+        unauthenticated_per_source: limits.unauthenticated_per_source as usize,
+        connections_per_key: limits.connections_per_key,
+        session_starts: frequency(limits.session_starts),
+        messages: frequency(limits.messages),
+        input_bytes: std::num::NonZeroU32::new(limits.input_bytes_per_second).unwrap_or(std::num::NonZeroU32::MAX),
+        deadline: LOGIN_DEADLINE,
+        inbound: INBOUND_BEFORE_LOGIN,
+    }
 }
 
 async fn report_ready(spawner: &Spawner, journal: &Journal) -> Result<(), GatewayError> {
@@ -166,6 +198,7 @@ fn authority_settings(settings: &GatewaySettings) -> AuthoritySettings {
     AuthoritySettings {
         single_user: settings.single_user,
         accounts: settings.accounts.iter().map(account).collect(),
+        agents: settings.agents.iter().map(|agent| agent.name.clone()).collect(),
         origins: settings.origins.own.clone(),
         require_channel_binding: settings.auth.require_channel_binding,
     }

@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gateway::error::SessionError;
+use crate::gateway::readiness;
 use crate::sys::seqpacket::Seqpacket;
 use crate::wire::v1::answer::Body as AnswerBody;
 use crate::wire::v1::order::Body as OrderBody;
@@ -95,7 +95,7 @@ pub(crate) fn start(
 ) -> io::Result<(Spawner, mpsc::Receiver<v1::HostGone>, impl Future<Output = io::Error>)> {
     let (calls, received) = mpsc::channel(ORDERS);
     let (gone_sender, gone) = mpsc::channel(GONE);
-    let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+    let socket = readiness::readable(socket)?;
     let desk = Desk { socket, received, gone: gone_sender, open: HashMap::new(), last: 0 };
     Ok((Spawner { calls }, gone, desk.run()))
 }
@@ -149,7 +149,7 @@ impl Desk {
         loop {
             match self.socket.get_ref().send(&datagram, &[]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let writable = AsyncFd::with_interest(self.socket.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?;
+                    let writable = readiness::writable(self.socket.as_fd().try_clone_to_owned()?)?;
                     let _ = tokio::time::timeout(DEADLINE, writable.writable()).await.map_err(io::Error::from)??;
                 }
                 other => return other,

@@ -1,21 +1,33 @@
-//! The state of one session's terminal: what a program has drawn, repainted for whoever attaches. Knows no clock, no file and no viewer.
+//! What a terminal would do with an agent's output: sieve, answers, input filter, engine and its repaints. Knows no I/O, no clock and no viewer.
 
 mod answers;
+mod engine;
+mod fitted;
+mod history;
 mod input;
+mod paint;
+mod recorder;
+mod scan;
+mod settle;
 mod sieve;
-
-pub use answers::{AnswerState, Rgb, Theme, answer};
-pub use input::{InputFilter, InputKind};
-pub use sieve::{ColorSlot, Mark, Note, Piece, Query, Sieve, Sieved, Terminator, What};
-
-use alacritty_terminal::event::VoidListener;
-use alacritty_terminal::grid::Dimensions;
-use alacritty_terminal::index::{Column, Line};
-use alacritty_terminal::term::cell::Flags;
-use alacritty_terminal::term::{Config, Term, TermMode};
-use alacritty_terminal::vte::ansi::{Processor, Timeout};
+mod skip;
+mod snapshot;
+mod state;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use crate::base::WinSize;
+use recorder::Recorder;
+use settle::{Open, Settler};
+use snapshot::Onto;
+
+pub use answers::{AnswerState, Rgb, Theme, answer, color_scheme};
+pub use fitted::FittedView;
+pub use history::HistoryJob;
+pub use input::{InputFilter, InputKind};
+pub use sieve::{ColorSlot, Mark, Note, Piece, Query, Sieve, Sieved, Terminator, What};
+pub use state::ScreenState;
 
 /// How far [`Screen::settle`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,224 +47,129 @@ pub struct Checkpoint {
     pub snapshot: Vec<u8>,
 }
 
-/// What a host wants to know about the screen without painting it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ScreenState {
-    /// Title as the program set it.
-    pub title: String,
-    /// Zero-based row and column.
-    pub cursor: (u16, u16),
-    /// The cursor is shown.
-    pub cursor_visible: bool,
-    /// The alternate screen is active.
-    pub alternate: bool,
-    /// Pastes must be bracketed (mode 2004).
-    pub bracketed_paste: bool,
-    /// Arrow keys are sent as SS3 (mode 1).
-    pub application_cursor: bool,
-    /// The keypad is in application mode.
-    pub application_keypad: bool,
-    /// Any mouse reporting mode is on.
-    pub mouse: bool,
-    /// Kitty keyboard flags in force.
-    pub kitty_flags: u8,
-    /// A synchronized update (mode 2026) is open.
-    pub synchronized: bool,
-}
-
-/// The terminal of one session.
+/// The terminal of one session. Takes in output lazily: [`Screen::settle`] when somebody asks, not for each byte.
 pub struct Screen {
-    term: Term<VoidListener>,
-    parser: Processor<Never>,
-    size: WinSize,
-}
-
-#[derive(Default)]
-struct Never;
-
-impl Timeout for Never {
-    fn set_timeout(&mut self, _: std::time::Duration) {}
-    fn clear_timeout(&mut self) {}
-    fn pending_timeout(&self) -> bool {
-        false
-    }
-}
-
-struct Grid(WinSize);
-
-impl Dimensions for Grid {
-    fn total_lines(&self) -> usize {
-        self.screen_lines()
-    }
-    fn screen_lines(&self) -> usize {
-        usize::from(self.0.rows())
-    }
-    fn columns(&self) -> usize {
-        usize::from(self.0.cols())
-    }
+    settler: Settler,
 }
 
 impl Screen {
     /// A blank screen.
     pub fn new(size: WinSize) -> Self {
-        let config = Config { scrolling_history: 0, kitty_keyboard: true, ..Config::default() };
-        Self { term: Term::new(config, &Grid(size), VoidListener), parser: Processor::new(), size }
+        Self { settler: Settler::new(size, 0) }
     }
 
-    /// Takes in what the program wrote next: `window` is that stretch in one or two pieces (the ring's seam). `plain` says that it holds only the
-    /// plain set of sequences; `budget` bounds the bytes that one call interprets.
+    /// Whether output that cannot matter any more is left out (it is, unless said otherwise); off, every byte is interpreted.
+    pub fn set_skip(&mut self, skip: bool) {
+        self.settler.skips = skip;
+    }
+
+    /// Takes in what the program wrote next: `window` is that stretch in one or two pieces (the ring's seam), from where the last call stopped; 256
+    /// KiB are best. `plain` says that it holds only the sieve's plain set of sequences. `budget` is the work of one call in bytes of plain text:
+    /// 64 Ki are under 1 ms. The screen may be painted or resized only after a call that said `done`.
     pub fn settle(&mut self, window: [&[u8]; 2], plain: bool, budget: usize) -> Settled {
-        let _ = (plain, budget);
-        let consumed = self.feed_all(window[0]) + self.feed_all(window[1]);
-        Settled { consumed, done: true }
+        let (consumed, done) = self.settler.settle(window, plain, budget);
+        Settled { consumed, done }
     }
 
-    /// Interprets every byte: the reference that skipping is measured against.
+    /// Interprets every byte, at once: the reference that skipping is measured against. How many; the rest is an unfinished sequence.
     pub fn feed_all(&mut self, bytes: &[u8]) -> usize {
-        self.parser.advance(&mut self.term, bytes);
-        bytes.len()
+        let skips = std::mem::replace(&mut self.settler.skips, false);
+        let (consumed, _) = self.settler.settle([bytes, &[]], false, usize::MAX);
+        self.settler.skips = skips;
+        consumed
     }
 
-    /// Changes the grid; the primary screen reflows. What was printed before must have been settled.
+    /// Changes the grid; the primary screen reflows, the alternate one is cut or padded. What was printed before must have been settled: it
+    /// belongs to the old width.
     pub fn resize(&mut self, size: WinSize) {
-        self.size = size;
-        self.term.resize(Grid(size));
+        if self.size() != size {
+            self.settler.engine.resize(size);
+        }
     }
 
     /// The grid's size.
     pub fn size(&self) -> WinSize {
-        self.size
+        self.settler.engine.size()
     }
 
     /// Paints this screen on a terminal of the same size whose own screen is pushed up first; its scrollback stays.
     pub fn snapshot(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for _ in 0..self.size.rows() {
-            out.extend_from_slice(b"\r\n");
-        }
-        out.extend(self.repaint());
-        out
+        self.painted(Onto::Fresh)
     }
 
-    /// Paints this screen over whatever a terminal of the same size shows; nothing moves into its scrollback.
+    /// Paints this screen over what a terminal of the same size shows of this session; nothing moves into its scrollback.
     pub fn repaint(&self) -> Vec<u8> {
-        let mut out = b"\x1b[m\x1b[2J\x1b[H".to_vec();
-        out.extend(self.text().replace('\n', "\r\n").bytes());
-        let point = self.term.grid().cursor.point;
-        out.extend(format!("\x1b[{};{}H", point.line.0 + 1, point.column.0 + 1).bytes());
-        out
+        self.painted(Onto::Used)
     }
 
-    /// The screen as plain text, trailing blanks removed.
+    fn painted(&self, onto: Onto) -> Vec<u8> {
+        let mut bytes = snapshot::snapshot(self.recorder(), onto);
+        // The rest of a dropped string is still to come, and must find a string to end.
+        match self.settler.open {
+            Some(Open::Command) => bytes.extend_from_slice(b"\x1b]777777;"),
+            Some(Open::String) => bytes.extend_from_slice(b"\x1bX"),
+            Some(Open::Control) | None => {}
+        }
+        bytes
+    }
+
+    /// The screen as plain text, one line for each row, trailing blanks removed.
     pub fn text(&self) -> String {
-        let grid = self.term.grid();
-        let mut rows = Vec::new();
-        for line in 0..grid.screen_lines() as i32 {
-            let mut row = String::new();
-            for column in 0..grid.columns() {
-                let cell = &grid[Line(line)][Column(column)];
-                if !cell.flags.intersects(Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER) {
-                    row.push(cell.c);
-                    row.extend(cell.zerowidth().into_iter().flatten());
-                }
-            }
-            rows.push(row.trim_end().to_owned());
-        }
-        rows.join("\n").trim_end().to_owned()
+        text::text(self.recorder().term.grid())
     }
 
-    /// Modes and cursor.
+    /// Modes, title and cursor.
     pub fn state(&self) -> ScreenState {
-        let mode = self.term.mode();
-        let point = self.term.grid().cursor.point;
-        ScreenState {
-            cursor: (point.line.0 as u16, point.column.0 as u16),
-            cursor_visible: mode.contains(TermMode::SHOW_CURSOR),
-            alternate: mode.contains(TermMode::ALT_SCREEN),
-            bracketed_paste: mode.contains(TermMode::BRACKETED_PASTE),
-            application_cursor: mode.contains(TermMode::APP_CURSOR),
-            application_keypad: mode.contains(TermMode::APP_KEYPAD),
-            mouse: mode.intersects(TermMode::MOUSE_MODE),
-            ..ScreenState::default()
-        }
+        state::screen_state(self.recorder())
     }
 
-    /// Where a history job may begin later.
+    /// What answers to queries depend on, as far as the screen knows it: the host completes pixels, focus and colour reports.
+    pub fn answer_state(&self) -> AnswerState {
+        state::answer_state(self.recorder(), self.size())
+    }
+
+    /// What queries about the screen are answered with.
+    pub fn answer_state(&self) -> AnswerState {
+        let (row, column) = self.state().cursor;
+        let region = (1, self.size().rows());
+        AnswerState { size: self.size(), cursor: (row + 1, column + 1), region, ..AnswerState::default() }
+    }
+
+    /// Where a history job may begin later: for each 1 MiB of output one.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { size: self.size, snapshot: self.repaint() }
+        Checkpoint { size: self.size(), snapshot: snapshot::snapshot(self.recorder(), Onto::Used) }
     }
 
     /// Bytes that did not have to be interpreted.
     pub fn skipped(&self) -> u64 {
-        0
+        self.settler.skipped
     }
 
-    /// How often the engine panicked and was rebuilt blank.
+    /// How often the engine panicked and was rebuilt blank; after that the program should be asked to repaint (SIGWINCH).
     pub fn panics_caught(&self) -> u64 {
-        0
+        self.settler.engine.panics()
+    }
+
+    /// Everything decided has been interpreted: what [`Settled::done`] said last.
+    pub fn is_exact(&self) -> bool {
+        self.settler.is_exact()
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.settler.engine.recorder
     }
 }
 
-/// Rebuilds the lines that have left the screen, from a checkpoint and the bytes after it.
-pub struct HistoryJob {
-    screen: Screen,
+/// What every enter sends to a stock terminal before its first snapshot: its own title is put aside for [`leave_sequence`].
+pub fn enter_sequence() -> &'static [u8] {
+    b"\x1b[22;2t"
 }
 
-impl HistoryJob {
-    /// A job that keeps the last `lines` lines.
-    pub fn new(checkpoint: &Checkpoint, lines: u32) -> Self {
-        let _ = lines;
-        let mut screen = Screen::new(checkpoint.size);
-        screen.feed_all(&checkpoint.snapshot);
-        Self { screen }
-    }
-
-    /// The bytes after the checkpoint, in order, in slices that suit the caller.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.screen.feed_all(bytes);
-    }
-
-    /// A resize at this byte.
-    pub fn resize(&mut self, size: WinSize) {
-        self.screen.resize(size);
-    }
-
-    /// The lines above the screen: CR LF only where a line did not wrap, attributes reset at the end.
-    pub fn finish(self) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
-/// The screen cropped to a smaller (or larger) window, changed rows only.
-pub struct FittedView {
-    window: WinSize,
-    last: Vec<u8>,
-}
-
-impl FittedView {
-    /// A view of that window; the window's last row is the status line.
-    pub fn new(window: WinSize) -> Self {
-        Self { window, last: Vec::new() }
-    }
-
-    /// What changes the viewer's terminal from the last frame to this one; None when nothing changed. `full` repaints everything.
-    pub fn frame(&mut self, screen: &Screen, status: &str, full: bool) -> Option<Vec<u8>> {
-        let mut out = b"\x1b[m\x1b[2J\x1b[H".to_vec();
-        let rows = usize::from(self.window.rows()) - 1;
-        for row in screen.text().lines().take(rows) {
-            out.extend(row.chars().take(usize::from(self.window.cols())).collect::<String>().bytes());
-            out.extend_from_slice(b"\r\n");
-        }
-        out.extend(status.bytes());
-        if !full && out == self.last {
-            return None;
-        }
-        self.last.clone_from(&out);
-        Some(out)
-    }
-}
-
-/// What every leave sends: modes that would disturb a shell are off, the primary screen is back, the pen is plain.
+/// What every leave sends: the keyboard stacks of both screens are empty, the alternate screen is left, mouse, focus, paste and key modes are off,
+/// the cursor is shown in its own style, region, character sets and pen are plain, the title is the viewer's own again. The cursor stands below
+/// everything.
 pub fn leave_sequence() -> &'static [u8] {
-    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[<99u\x1b[?1049l\x1b[?25h\x1b[m"
+    b"\x1b[?2026l\x1b[<99u\x1b[?1049l\x1b[<99u\x1b[!p\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1016l\
+      \x1b[?2004l\x1b[?2031l\x1b[?2048l\x1b[?1l\x1b>\x1b[>4m\x1b[?5l\x1b[?6l\x1b[?7h\x1b[?25h\x1b[0 q\x1b[4l\x1b[20l\x1b[r\x1b(B\x0f\x1b]8;;\x1b\\\x1b[m\
+      \x1b[23;2t\x1b[999;1H\r\n"
 }

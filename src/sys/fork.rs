@@ -61,6 +61,11 @@ pub(crate) fn set_stdio(descriptors: [BorrowedFd<'_>; 3]) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes descriptor 0 what is given; it survives an exec.
+pub(crate) fn set_stdin(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    duplicate_to(descriptor, 0)
+}
+
 /// Descriptors 0 to 2 on /dev/null.
 pub(crate) fn null_stdio() -> io::Result<()> {
     let null = open_null()?;

@@ -22,6 +22,13 @@ pub(crate) fn sealed_memfd(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// Whether a descriptor is a sealed memory file of at most `most` bytes; an error where it is no memory file at all.
+pub(crate) fn is_sealed(descriptor: BorrowedFd<'_>, most: usize) -> io::Result<bool> {
+    let sealed = rustix::fs::fcntl_get_seals(descriptor)?.contains(SEALS);
+    let length = rustix::fs::fstat(descriptor)?.st_size;
+    Ok(sealed && usize::try_from(length).is_ok_and(|length| length <= most))
+}
+
 /// The bytes of a sealed memory file, wherever its file position is. One that is not sealed, or longer than `most`
 /// bytes, is an error.
 pub(crate) fn read_sealed(descriptor: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u8>> {

@@ -10,6 +10,8 @@ use rustix::io::Errno;
 
 /// A directory descriptor that can be entered and used for *at calls, but not listed.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// For opening a directory that must not be reached by a symlink, as std's custom flags.
+pub(crate) const NO_FOLLOW_DIRECTORY: i32 = libc::O_DIRECTORY | libc::O_NOFOLLOW;
 /// Group and others may write.
 const WRITABLE: u32 = 0o022;
 /// Only owners may remove and rename here.
@@ -38,6 +40,11 @@ pub(crate) fn open_beneath(root: BorrowedFd<'_>, relative: &str) -> io::Result<O
         }
     }
     Err(Errno::AGAIN.into())
+}
+
+/// Whether this error of `open_beneath` means that the path leads out.
+pub(crate) fn is_escape(error: i32) -> bool {
+    matches!(error, libc::EXDEV | libc::ELOOP)
 }
 
 /// The path that an open descriptor has now.

@@ -47,6 +47,11 @@ pub(crate) fn children(parent: i32) -> Vec<(i32, u64)> {
     all().filter(|(_, stat)| stat.parent == parent && !stat.zombie).map(|(pid, stat)| (pid, stat.start_time)).collect()
 }
 
+/// Every pid that has a child which has not ended.
+pub(crate) fn parents() -> BTreeSet<i32> {
+    all().filter(|(_, stat)| !stat.zombie).map(|(_, stat)| stat.parent).collect()
+}
+
 fn all() -> impl Iterator<Item = (i32, Stat)> {
     std::fs::read_dir("/proc")
         .into_iter()

@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::base::WinSize;
@@ -29,18 +28,6 @@ impl PtyMaster {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Self(fd))
-    }
-
-    /// A new PTY of this size with its other side open; neither becomes the controlling terminal of the caller.
-    pub(crate) fn open(size: WinSize) -> io::Result<(Self, OwnedFd)> {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = openpt(flags)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        let slave = ioctl_tiocgptpeer(&master, flags)?;
-        let master = Self::new(master)?;
-        master.set_size(size)?;
-        Ok((master, slave))
     }
 
     /// Reads into `space`, which is not empty.
@@ -83,12 +70,14 @@ impl AsFd for PtyMaster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::pty;
     use std::fs::File;
     use std::io::{Read, Write};
 
     #[test]
     fn bytes_go_both_ways_and_a_closed_terminal_is_no_error() {
-        let (master, slave) = PtyMaster::open(WinSize::clamped(33, 7)).unwrap();
+        let pair = pty::open(WinSize::clamped(33, 7)).unwrap();
+        let (master, slave) = (PtyMaster::new(pair.master).unwrap(), pair.terminal);
         assert!(master.is_canonical().unwrap());
         let size = rustix::termios::tcgetwinsize(&slave).unwrap();
         assert_eq!((size.ws_col, size.ws_row), (33, 7));
@@ -111,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_full_terminal_takes_part_and_then_nothing() {
-        let (master, _slave) = PtyMaster::open(WinSize::DEFAULT).unwrap();
+        let pair = pty::open(WinSize::DEFAULT).unwrap();
+        let master = PtyMaster::new(pair.master).unwrap();
         let mut taken = 0;
         let line = [b'x'; 1023];
         while taken < 1 << 20 {

@@ -1,10 +1,12 @@
 //! Unix stream sockets without a runtime: accept with the peer's uid, reads and gathered writes that never block.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use super::{credentials, seqpacket::address_in};
 
 /// A listening Unix socket.
 #[derive(Debug)]
@@ -36,8 +38,8 @@ impl StreamListener {
     pub(crate) fn accept(&self) -> io::Result<Option<(Stream, u32)>> {
         match rustix::net::accept_with(&self.0, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(fd) => {
-                let peer = rustix::net::sockopt::socket_peercred(&fd)?;
-                Ok(Some((Stream(fd), peer.uid.as_raw())))
+                let peer = credentials::peer(fd.as_fd())?;
+                Ok(Some((Stream(fd), peer.uid)))
             }
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
             Err(error) => Err(error.into()),
@@ -66,6 +68,19 @@ impl Stream {
     }
 }
 
+impl From<OwnedFd> for Stream {
+    /// Takes a connected socket that does not block.
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl AsFd for StreamListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -83,11 +98,9 @@ pub(crate) fn connect_at(dir: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd>
     if name.is_empty() || name.contains('/') || name == ".." {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket's name is one path component"));
     }
-    // sun_path holds 108 bytes; through /proc the length of the directory's own path does not count.
-    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))?;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&fd, &address)?;
+    rustix::net::connect(&fd, &address_in(dir, name)?)?;
     Ok(fd)
 }
 

@@ -16,7 +16,9 @@ pub(crate) enum LogForm {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
     /// Not the filter's grammar.
-    #[error("log filter {0:?} is no filter ({1}); allowed: error, warn, info, debug, trace, or target=level, separated by commas")]
+    #[error(
+        "log filter {0:?} is no filter ({1}); allowed: error, warn, info, debug, trace, or target=level, separated by commas"
+    )]
     Filter(String, String),
     /// Called twice.
     #[error("logs were started already")]

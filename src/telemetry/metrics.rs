@@ -85,7 +85,11 @@ impl Metrics {
         registry.register("viewers", "Viewers attached", self.viewers.clone());
         registry.register_with_unit("output", "Taken from hosts", Unit::Bytes, self.output_bytes.clone());
         registry.register_with_unit("input", "Typed by viewers", Unit::Bytes, self.input_bytes.clone());
-        registry.register("lag_snapshots", "Snapshots sent because a viewer was behind", self.snapshots_for_lag.clone());
+        registry.register(
+            "lag_snapshots",
+            "Snapshots sent because a viewer was behind",
+            self.snapshots_for_lag.clone(),
+        );
         registry.register("audit_failures", "Audit entries not written", self.audit_failures.clone());
         registry.register("relinks", "Links to hosts made again", self.relinks.clone());
         registry.register_with_unit("start_time", "Start, Unix time", Unit::Seconds, self.started.clone());

@@ -1,6 +1,7 @@
 //! Links to hosts, new ones and those that a former gateway left, and follows each to its end. Knows no client.
 
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::time::Duration;
 
 use super::{KEPT_ENDED, Router};
@@ -84,8 +85,7 @@ impl Router {
             if !lives {
                 break;
             }
-            // Boxed: adopting follows the new link, whose end comes here again.
-            if Box::pin(self.adopt(id)).await.is_ok() {
+            if self.relink(id).await.is_ok() {
                 return;
             }
         }
@@ -99,6 +99,11 @@ impl Router {
                 .text(Field::Reason, "host-gone");
             self.0.journal.note(&entry);
         }
+    }
+
+    /// Boxed and named: adopting follows the new link, whose end comes here again.
+    fn relink(&self, id: SessionId) -> Pin<Box<dyn Future<Output = Result<Session, LinkEnd>> + Send + '_>> {
+        Box::pin(self.adopt(id))
     }
 
     /// Writes the end of an agent down, and lets the account's oldest ended session go when there are too many.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use prost::Message;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::outgoing::Outgoing;
@@ -16,9 +15,10 @@ use super::state::State;
 use super::{Session, Shared};
 use crate::base::{LINK_FRAME, SessionId};
 use crate::gateway::journal::Journal;
+use crate::gateway::readiness;
 use crate::sys::stream::{Stream, StreamRead, connect_at};
 use crate::wire::v1::to_gateway::Body;
-use crate::wire::{self, Frame, LINK_HEADER, LINK_VERSION, LinkDecoder, LinkError, v1};
+use crate::wire::{Frame, LINK_HEADER, LINK_VERSION, LinkDecoder, LinkError, v1};
 
 /// A host that does not say hello in this time is not adopted.
 const HELLO: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ struct Reader {
 
 impl Reader {
     fn new(socket: Stream) -> io::Result<Self> {
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let socket = readiness::readable(socket)?;
         Ok(Self { socket, decoder: LinkDecoder::default(), frames: Vec::new() })
     }
 

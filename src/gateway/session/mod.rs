@@ -144,7 +144,7 @@ impl Session {
 
     /// A new name, which the host carries.
     pub(crate) fn rename(&self, name: &Name) -> Result<(), SessionError> {
-        self.tell(ToHostBody::SetName(v1::SetName { name: name.to_string() }))?;
+        self.tell(ToHostBody::Name(v1::SetName { name: name.to_string() }))?;
         let mut state = self.lock();
         state.summary.name = name.to_string();
         let at = state.known_head;

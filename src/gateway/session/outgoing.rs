@@ -5,12 +5,11 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::base::INPUT_QUEUE;
 use crate::gateway::error::SessionError;
+use crate::gateway::readiness;
 use crate::sys::stream::Stream;
 use crate::wire;
 use crate::wire::v1;
@@ -51,7 +50,7 @@ impl Outgoing {
             self.stuck.notified().await;
             // Registered only while something waits: a standing WRITABLE interest wakes the gateway at each read
             // of the host (hop.md, finding 1).
-            let writable = AsyncFd::with_interest(self.socket.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?;
+            let writable = readiness::writable(self.socket.as_fd().try_clone_to_owned()?)?;
             loop {
                 let mut ready = writable.writable().await?;
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,266 @@
+//! Questions about the screen that take time: snapshots, history, fitted frames, each in slices of a millisecond; does no I/O.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::outbox::{Answer, Outbox};
+use super::settler::{HistoryStart, Settler};
+use crate::base::{FRAME_INTERVAL, HISTORY_LINES, Offset, WinSize};
+use crate::replay::Ring;
+use crate::screen::{FittedView, HistoryJob};
+use crate::wire::v1::{SnapshotData, SnapshotKind};
+
+/// Bytes fed to a history job in one slice.
+const SLICE: usize = 64 * 1024;
+/// Questions that may wait: a hundred viewers that attach at once.
+const WAITING: usize = 128;
+/// Fitted viewers of one session.
+const VIEWERS: usize = 128;
+/// A picture is taken between frames, unless the program leaves one open for so long (screen.md, recommended design 13).
+const OPEN_FRAME: Duration = Duration::from_millis(150);
+/// How often an open frame is looked at again when no output tells.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// A flood may overtake a history job so often before it is answered with nothing.
+const TRIES: u8 = 3;
+
+/// A question of the gateway.
+pub(super) struct Question {
+    pub(super) request: u32,
+    pub(super) kind: SnapshotKind,
+    pub(super) history: u32,
+    asked: Instant,
+}
+
+/// All that waits.
+#[derive(Default)]
+pub(super) struct Jobs {
+    questions: VecDeque<Question>,
+    histories: VecDeque<HistoryRun>,
+    fitted: Vec<Fitted>,
+    /// No picture before then: the program has a frame open.
+    wait_for_frame: Option<Instant>,
+    /// Since when the frame that is open has been open.
+    open_since: Option<Instant>,
+}
+
+struct HistoryRun {
+    request: u32,
+    lines: u32,
+    /// The screen that comes after the lines, if it was asked for.
+    screen: Vec<u8>,
+    size: WinSize,
+    until: Offset,
+    tries: u8,
+    walk: Option<Walk>,
+}
+
+struct Walk {
+    job: HistoryJob,
+    next: Offset,
+    resizes: VecDeque<(Offset, WinSize)>,
+}
+
+struct Fitted {
+    viewer: u32,
+    window: WinSize,
+    status: String,
+    view: FittedView,
+    wanted: Option<bool>,
+    /// Head and grid at the last look; none when the status or window changed since.
+    seen: Option<(Offset, WinSize)>,
+    earliest: Instant,
+}
+
+impl Jobs {
+    /// Queues a question; false when too many wait.
+    pub(super) fn ask(&mut self, request: u32, kind: SnapshotKind, history: u32, now: Instant) -> bool {
+        let room = self.questions.len() + self.histories.len() < WAITING;
+        if room {
+            self.questions.push_back(Question { request, kind, history: history.min(HISTORY_LINES), asked: now });
+        }
+        room
+    }
+
+    /// Sets a viewer's window; false when there are too many viewers.
+    pub(super) fn fit(&mut self, viewer: u32, window: WinSize, status: String, now: Instant) -> bool {
+        let room = self.fitted.len() < VIEWERS;
+        match self.fitted.iter_mut().find(|fitted| fitted.viewer == viewer) {
+            Some(fitted) => {
+                if fitted.window != window {
+                    fitted.view = FittedView::new(window);
+                    fitted.window = window;
+                    fitted.wanted = fitted.wanted.map(|_| true);
+                }
+                fitted.status = status;
+                fitted.seen = None;
+            }
+            None if !room => return false,
+            None => {
+                let view = FittedView::new(window);
+                self.fitted.push(Fitted { viewer, window, status, view, wanted: None, seen: None, earliest: now });
+            }
+        }
+        true
+    }
+
+    pub(super) fn unfit(&mut self, viewer: u32) {
+        self.fitted.retain(|fitted| fitted.viewer != viewer);
+    }
+
+    /// The viewer has drawn its last frame.
+    pub(super) fn want_frame(&mut self, viewer: u32, full: bool) {
+        if let Some(fitted) = self.fitted.iter_mut().find(|fitted| fitted.viewer == viewer) {
+            fitted.wanted = Some(full || fitted.wanted == Some(true));
+            if full {
+                fitted.seen = None;
+            }
+        }
+    }
+
+    /// Whether a slice would do something now.
+    pub(super) fn is_ready(&self, ring: &Ring, grid: WinSize, now: Instant) -> bool {
+        if !self.histories.is_empty() {
+            return true;
+        }
+        let pictures = !self.questions.is_empty() || self.fitted.iter().any(|f| f.is_due(ring, grid, now));
+        pictures && self.wait_for_frame.is_none_or(|until| until <= now)
+    }
+
+    /// When to look again although nothing happened.
+    pub(super) fn deadline(&self, ring: &Ring, grid: WinSize) -> Option<Instant> {
+        let frames = self.fitted.iter().filter(|f| f.is_changed(ring, grid)).map(|f| f.earliest).min();
+        let wait = self.wait_for_frame.filter(|_| frames.is_some() || !self.questions.is_empty());
+        match (frames, wait) {
+            (Some(frame), Some(wait)) => Some(frame.max(wait)),
+            (frames, wait) => frames.or(wait),
+        }
+    }
+
+    /// One slice of work.
+    pub(super) fn slice(&mut self, settler: &mut Settler, ring: &Ring, outbox: &mut Outbox, now: Instant) {
+        let pictures = !self.questions.is_empty() || self.fitted.iter().any(|f| f.is_due(ring, settler.size(), now));
+        if pictures && !settler.is_settled(ring) {
+            settler.slice(ring);
+        } else if pictures && self.is_between_frames(settler, now) {
+            match self.questions.pop_front() {
+                Some(question) => self.answer(&question, settler, ring, outbox),
+                None => self.draw(settler, ring, outbox, now),
+            }
+        } else if let Some(run) = self.histories.front_mut()
+            && run.walk(settler, ring)
+            && let Some(run) = self.histories.pop_front()
+        {
+            run.finish(outbox);
+        }
+    }
+
+    /// Nobody is left who asked.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn is_between_frames(&mut self, settler: &Settler, now: Instant) -> bool {
+        if !settler.state().synchronized {
+            (self.open_since, self.wait_for_frame) = (None, None);
+            return true;
+        }
+        // A question waits for the frame's end, but no longer than a frame may be open.
+        let since = *self.open_since.get_or_insert(now);
+        let asked = self.questions.front().map_or(since, |question| question.asked);
+        if now >= since.min(asked) + OPEN_FRAME {
+            self.wait_for_frame = None;
+            return true;
+        }
+        self.wait_for_frame = Some(now + LOOK_AGAIN);
+        false
+    }
+
+    fn answer(&mut self, question: &Question, settler: &mut Settler, ring: &Ring, outbox: &mut Outbox) {
+        let (size, offset) = (settler.size(), settler.parsed());
+        let screen = match question.kind {
+            SnapshotKind::Text => settler.screen().text().into_bytes(),
+            SnapshotKind::History => Vec::new(),
+            SnapshotKind::Screen | SnapshotKind::Unspecified => settler.screen().snapshot(),
+        };
+        let run = HistoryRun {
+            request: question.request,
+            lines: question.history,
+            screen,
+            size,
+            until: offset,
+            tries: TRIES,
+            walk: None,
+        };
+        if question.kind == SnapshotKind::Text || question.history == 0 {
+            run.finish(outbox);
+        } else if ring.head() > Offset::ZERO {
+            self.histories.push_back(run);
+        } else {
+            run.finish(outbox);
+        }
+    }
+
+    fn draw(&mut self, settler: &mut Settler, ring: &Ring, outbox: &mut Outbox, now: Instant) {
+        let grid = settler.size();
+        let Some(fitted) = self.fitted.iter_mut().find(|f| f.is_due(ring, grid, now)) else { return };
+        let full = fitted.wanted == Some(true);
+        fitted.seen = Some((ring.head(), grid));
+        if let Some(frame) = fitted.view.frame(settler.screen(), &fitted.status, full) {
+            fitted.wanted = None;
+            fitted.earliest = now + FRAME_INTERVAL;
+            outbox.answer(Answer::Frame(fitted.viewer), frame);
+        }
+    }
+}
+
+impl Fitted {
+    fn is_changed(&self, ring: &Ring, grid: WinSize) -> bool {
+        self.wanted.is_some() && self.seen != Some((ring.head(), grid))
+    }
+
+    fn is_due(&self, ring: &Ring, grid: WinSize, now: Instant) -> bool {
+        self.is_changed(ring, grid) && self.earliest <= now
+    }
+}
+
+impl HistoryRun {
+    /// One slice; true when the job is over.
+    fn walk(&mut self, settler: &mut Settler, ring: &Ring) -> bool {
+        if self.walk.as_ref().is_none_or(|walk| walk.next < ring.tail()) {
+            if self.tries == 0 {
+                self.walk = None;
+                return true;
+            }
+            self.tries -= 1;
+            let Some(start) = settler.history_start(ring, self.lines, self.until) else { return true };
+            self.walk = Some(Walk::new(start, self.lines));
+            return false;
+        }
+        let Some(walk) = &mut self.walk else { return true };
+        let resize_at = walk.resizes.front().map_or(self.until, |(at, _)| *at);
+        let piece = ring.piece(walk.next, (resize_at.since(walk.next) as usize).min(SLICE));
+        walk.job.feed(piece);
+        walk.next = walk.next.plus(piece.len() as u64);
+        while walk.resizes.front().is_some_and(|(at, _)| *at <= walk.next)
+            && let Some((_, size)) = walk.resizes.pop_front()
+        {
+            walk.job.resize(size);
+        }
+        walk.next >= self.until
+    }
+
+    fn finish(self, outbox: &mut Outbox) {
+        let mut data = self.walk.map(|walk| walk.job.finish()).unwrap_or_default();
+        data.extend_from_slice(&self.screen);
+        let (cols, rows) = (u32::from(self.size.cols()), u32::from(self.size.rows()));
+        let offset = self.until.0;
+        let message = SnapshotData { request: self.request, offset, cols, rows, ..SnapshotData::default() };
+        outbox.answer(Answer::Snapshot(message), data);
+    }
+}
+
+impl Walk {
+    fn new(start: HistoryStart, lines: u32) -> Self {
+        Self { job: HistoryJob::new(&start.checkpoint, lines), next: start.at, resizes: start.resizes }
+    }
+}

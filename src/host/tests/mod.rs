@@ -1,0 +1,157 @@
+//! The whole host with a real terminal, a real program and a real socket; only the process is shared with the test.
+
+mod session;
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use prost::Message;
+
+use super::core::Core;
+use super::event_loop::{EventLoop, Outside};
+use crate::base::{LogId, WinSize};
+use crate::sys::credentials::current_uid;
+use crate::sys::process::Process;
+use crate::sys::pty;
+use crate::sys::pty_master::PtyMaster;
+use crate::sys::stream::StreamListener;
+use crate::wire::v1::{ForgetHost, LinkHello, Live, Session, ToGateway, ToHost, to_gateway, to_host};
+use crate::wire::{Frame, LinkDecoder, encode_control_to_host};
+
+/// A wait that lasts so long is a failure, however slow the machine.
+const HANG: Duration = Duration::from_secs(120);
+
+/// A host on its own thread, with what a launch would have prepared.
+struct Host {
+    dir: PathBuf,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+/// A gateway's end of the link.
+struct Gateway {
+    stream: UnixStream,
+    decoder: LinkDecoder,
+}
+
+impl Host {
+    /// A host whose agent is a shell script.
+    fn start(script: &str, ring: usize) -> Self {
+        Self::start_as(script, ring, current_uid(), None)
+    }
+
+    fn start_as(script: &str, ring: usize, gateway_uid: u32, exec_error: Option<File>) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("portcullis-host-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let listen = |name: &str| StreamListener::new(UnixListener::bind(dir.join(name)).unwrap().into()).unwrap();
+        let pair = pty::open(WinSize::DEFAULT).unwrap();
+        let terminal = || Stdio::from(pair.terminal.try_clone().unwrap());
+        // A session of its own with the terminal as controlling terminal, as the launch makes it.
+        let agent = Command::new("setsid")
+            .args(["--ctty", "/bin/sh", "-c", script])
+            .current_dir(&dir)
+            .stdin(terminal())
+            .stdout(terminal())
+            .stderr(terminal())
+            .spawn()
+            .unwrap();
+        drop(pair.terminal);
+        let outside = Outside {
+            pty: Some(PtyMaster::new(pair.master).unwrap()),
+            listener: listen("link"),
+            hooks: Some(listen("hook")),
+            agent: Some(Process::open(agent.id() as i32).unwrap()),
+            exec_error,
+            signals: None,
+            gateway_uid,
+        };
+        let thread = std::thread::spawn(move || {
+            let core = Core::new(Session { name: "s".into(), ..Session::default() }, LogId::from_bytes([1; 16]), ring);
+            EventLoop::new(core, outside).run()
+        });
+        Self { dir, thread }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(self.dir.join("link")).unwrap();
+        stream.set_read_timeout(Some(HANG)).unwrap();
+        stream
+    }
+
+    /// A gateway that has said hello, and the session as the host described it.
+    fn link(&self) -> (Gateway, Session) {
+        let mut gateway = Gateway { stream: self.connect(), decoder: LinkDecoder::default() };
+        gateway.say(to_host::Body::Hello(LinkHello { version_min: 1, version_max: 1, software: "test".into() }));
+        let hello = gateway.wait(|body| if let to_gateway::Body::Hello(hello) = body { Some(hello) } else { None });
+        (gateway, hello.session.unwrap())
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.dir.join(name)).unwrap()
+    }
+
+    /// Forgets the ended session; the host must end.
+    fn forget(self, gateway: &mut Gateway) {
+        gateway.say(to_host::Body::Forget(ForgetHost {}));
+        self.thread.join().unwrap().unwrap();
+        std::fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+impl Gateway {
+    fn say(&mut self, body: to_host::Body) {
+        let mut out = BytesMut::new();
+        encode_control_to_host(&mut out, &ToHost { body: Some(body) });
+        self.stream.write_all(&out).unwrap();
+    }
+
+    fn live(&mut self) {
+        self.say(to_host::Body::Live(Live { on: true }));
+    }
+
+    /// The next frame; none when the host closed the link.
+    fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                return Some(frame);
+            }
+            let mut space = [0; 65536];
+            match self.stream.read(&mut space) {
+                Ok(0) => return None,
+                Ok(length) => self.decoder.buffer().extend_from_slice(&space[..length]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("the host was silent: {error}"),
+            }
+        }
+    }
+
+    /// Skips to the first control message that is wanted.
+    fn wait<T>(&mut self, wanted: impl Fn(to_gateway::Body) -> Option<T>) -> T {
+        loop {
+            if let Frame::Control(message) = self.frame().expect("the host closed the link")
+                && let Some(found) = ToGateway::decode(message).unwrap().body.and_then(&wanted)
+            {
+                return found;
+            }
+        }
+    }
+
+    /// Output until it contains `mark`.
+    fn until(&mut self, mark: &[u8]) -> Vec<u8> {
+        let mut seen = Vec::new();
+        while !seen.windows(mark.len()).any(|window| window == mark) {
+            if let Frame::Output(_, bytes) = self.frame().expect("the host closed the link") {
+                seen.extend_from_slice(&bytes);
+            }
+        }
+        seen
+    }
+}
