@@ -15,7 +15,7 @@ mod size;
 mod spawner_client;
 mod ssh;
 pub(crate) mod verbs;
-mod wss;
+pub(crate) mod wss;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

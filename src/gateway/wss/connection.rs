@@ -18,9 +18,10 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use super::close::Close;
 use super::meter::Metered;
 use super::outbound::{Outbound, Rest, outbound, text};
-use super::requests::{Asked, Channels, Outcome, Pending};
-use crate::base::{KEEPALIVE, Offset, SILENT};
-use crate::gateway::{Attachment, Gateway, LiveGrant, SessionError};
+use super::desk::{Asked, Desk, View};
+use super::requests::{Outcome, Pending};
+use crate::base::{KEEPALIVE, Offset, SILENT, WinSize};
+use crate::gateway::error::SessionError;
 use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 use crate::wire::{BinaryFrame, decode_client};
 
@@ -42,25 +43,25 @@ pub(super) enum End {
     Close(Close, Option<Box<v1::Error>>),
 }
 
-struct Viewer {
+struct Viewer<V> {
     channel: u32,
-    attachment: Attachment,
+    view: V,
     rest: Option<Rest>,
     // A repaint is in the write buffer; the session hears of it when the buffer is empty.
     painted: bool,
     over: bool,
 }
 
-pub(super) struct Connection<S> {
+pub(super) struct Connection<S, D: Desk> {
     pub(super) socket: WebSocketStream<Metered<S>>,
-    gateway: Gateway,
-    grant: LiveGrant,
+    desk: D,
+    grant: D::Grant,
     peer: SocketAddr,
-    viewers: Vec<Viewer>,
+    viewers: Vec<Viewer<D::View>>,
     turn: usize,
     // Channels of attaches that are not answered yet.
     claimed: Vec<u32>,
-    pending: FuturesUnordered<Pending>,
+    pending: FuturesUnordered<Pending<D::View>>,
     replies: VecDeque<(u64, Body)>,
     history: VecDeque<(u32, Rest)>,
     unflushed: bool,
@@ -70,17 +71,17 @@ pub(super) struct Connection<S> {
     ping_due: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
     pub(super) fn new(
         socket: WebSocketStream<Metered<S>>,
-        gateway: Gateway,
-        grant: LiveGrant,
+        desk: D,
+        grant: D::Grant,
         peer: SocketAddr,
     ) -> Self {
         let now = Instant::now();
         Self {
             socket,
-            gateway,
+            desk,
             grant,
             peer,
             viewers: Vec::new(),
@@ -100,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Serves until the end; the caller says goodbye.
     pub(super) async fn run(&mut self) -> End {
         let grant = self.grant.clone();
-        let mut revoked = pin!(grant.revoked());
+        let mut revoked = pin!(D::revoked(&grant));
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -175,32 +176,71 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    // What concerns channels is decided here; the rest is the gateway's.
     fn request(&mut self, message: v1::ClientMessage) {
         let id = message.id;
-        let channels = self.channels(&message);
-        match super::requests::ask(&self.gateway, &self.grant, channels, message) {
+        match message.body {
+            None => self.reply_error(id, 0, "unknown-message", "this gateway does not know that message (version 1)"),
+            Some(Ask::Login(_)) => self.reply_error(id, 0, "bad-request", "logged in already; one login a connection"),
+            Some(Ask::Ping(_)) => self.replies.push_back((id, Body::Pong(v1::Pong {}))),
+            Some(Ask::Detach(detach)) => self.detach(id, detach.channel),
+            Some(Ask::Resize(resize)) => self.resize(id, &resize),
+            Some(Ask::Paste(paste)) => self.input(id, paste.channel, paste.offset, &paste.text, true),
+            Some(Ask::Attach(attach)) => self.attach(id, attach),
+            Some(Ask::History(history)) => {
+                let channel = history.channel;
+                match self.viewers.iter().find(|viewer| viewer.channel == channel) {
+                    Some(viewer) => {
+                        let asked = self.desk.ask(&self.grant, id, Ask::History(history), Some(&viewer.view));
+                        self.asked(id, asked);
+                    }
+                    None => self.no_channel(id, channel),
+                }
+            }
+            Some(other) => {
+                let asked = self.desk.ask(&self.grant, id, other, None);
+                self.asked(id, asked);
+            }
+        }
+    }
+
+    fn attach(&mut self, id: u64, attach: v1::Attach) {
+        let channel = attach.channel;
+        if self.claimed.contains(&channel) || self.viewers.iter().any(|viewer| viewer.channel == channel) {
+            let message = format!("channel {channel} is in use; choose another");
+            return self.reply_error(id, channel, "bad-request", &message);
+        }
+        if self.claimed.len() + self.viewers.len() >= ATTACHMENTS {
+            let message = format!("{ATTACHMENTS} attachments on one connection; detach one, or connect once more");
+            return self.reply_error(id, channel, "too-many-attachments", &message);
+        }
+        let asked = self.desk.ask(&self.grant, id, Ask::Attach(attach), None);
+        if matches!(asked, Asked::Pending(_)) {
+            self.claimed.push(channel);
+        }
+        self.asked(id, asked);
+    }
+
+    fn asked(&mut self, id: u64, asked: Asked<D::View>) {
+        match asked {
             Asked::Reply(body) => self.replies.push_back((id, body)),
             Asked::Pending(pending) => self.pending.push(pending),
-            Asked::Attach(channel, pending) => {
-                self.claimed.push(channel);
-                self.pending.push(pending);
-            }
-            Asked::Detach(channel) => self.detach(id, channel),
-            Asked::Resize { channel, size, hidden } => match self.viewer(channel) {
-                Some(viewer) => {
-                    if let Err(error) = viewer.attachment.resize(size, hidden) {
-                        self.replies.push_back((id, Body::Error(error_message(&error, channel))));
-                    }
-                }
-                None => self.no_channel(id, channel),
-            },
-            Asked::Paste(paste) => self.input(id, paste.channel, paste.offset, &paste.text, true),
+        }
+    }
+
+    fn resize(&mut self, id: u64, resize: &v1::Resize) {
+        let channel = resize.channel;
+        let size = resize.size.unwrap_or_default();
+        let size = WinSize::clamped(size.cols, size.rows);
+        let Some(viewer) = self.viewer(channel) else { return self.no_channel(id, channel) };
+        if let Err(error) = viewer.view.resize(size, resize.hidden) {
+            self.replies.push_back((id, Body::Error(error_message(&error, channel))));
         }
     }
 
     fn input(&mut self, id: u64, channel: u32, offset: u64, bytes: &[u8], paste: bool) {
         let Some(viewer) = self.viewer(channel) else { return self.no_channel(id, channel) };
-        if let Err(error) = viewer.attachment.input(offset, bytes, paste) {
+        if let Err(error) = viewer.view.input(offset, bytes, paste) {
             self.replies.push_back((id, Body::Error(error_message(&error, channel))));
         }
     }
@@ -214,33 +254,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.replies.push_back((id, body));
     }
 
-    // What a message needs to know of the channels in use.
-    fn channels(&self, message: &v1::ClientMessage) -> Channels {
-        let named = |channel| self.viewers.iter().find(|viewer| viewer.channel == channel);
-        let (free, history_of) = match &message.body {
-            Some(Ask::Attach(attach)) => {
-                (!self.claimed.contains(&attach.channel) && named(attach.channel).is_none(), None)
-            }
-            Some(Ask::History(history)) => {
-                (true, named(history.channel).map(|viewer| viewer.attachment.session().id().to_string()))
-            }
-            _ => (true, None),
-        };
-        Channels { free, count: self.claimed.len() + self.viewers.len(), history_of }
-    }
-
-    fn viewer(&mut self, channel: u32) -> Option<&mut Viewer> {
+    fn viewer(&mut self, channel: u32) -> Option<&mut Viewer<D::View>> {
         self.viewers.iter_mut().find(|viewer| viewer.channel == channel && !viewer.over)
     }
 
     // Not a mistake of the client when the attachment ended while its bytes were on the way.
     fn no_channel(&mut self, id: u64, channel: u32) {
-        let error = v1::Error {
-            code: "no-such-channel".into(),
-            message: format!("nothing is attached on channel {channel}; attach first"),
-            channel,
-            ..v1::Error::default()
-        };
+        let message = format!("nothing is attached on channel {channel}; attach first");
+        self.reply_error(id, channel, "no-such-channel", &message);
+    }
+
+    fn reply_error(&mut self, id: u64, channel: u32, code: &str, message: &str) {
+        let error = v1::Error { code: code.into(), message: message.into(), channel, ..v1::Error::default() };
         self.replies.push_back((id, Body::Error(error)));
     }
 
@@ -255,9 +280,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Outcome::Attached { id, channel, result } => {
                 self.claimed.retain(|claimed| *claimed != channel);
                 match *result {
-                    Ok((attached, attachment)) => {
+                    Ok((attached, view)) => {
                         self.replies.push_back((id, Body::Attached(v1::Attached { channel, ..attached })));
-                        let viewer = Viewer { channel, attachment, rest: None, painted: false, over: false };
+                        let viewer = Viewer { channel, view, rest: None, painted: false, over: false };
                         self.viewers.push(viewer);
                     }
                     Err(error) => self.replies.push_back((id, Body::Error(error_message(&error, channel)))),
@@ -301,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.unflushed = false;
         for viewer in self.viewers.iter_mut().filter(|viewer| viewer.painted && viewer.rest.is_none()) {
             viewer.painted = false;
-            viewer.attachment.frame_drawn();
+            viewer.view.frame_drawn();
         }
         self.viewers.retain(|viewer| !viewer.over);
         Ok(Poll::Ready(()))
@@ -354,15 +379,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn nonsense(&self, what: &str) -> End {
-        self.gateway.authority.misused(&self.grant, self.peer, "malformed-message");
         let message = crate::base::printable(what, 200);
+        self.desk.turned_away(self.peer, "malformed", &message, "use a current client; docs/protocol.md has the messages");
         End::Close(Close::BadRequest, Some(Box::new(bad_request(message))))
     }
 
     fn broken(&self, error: &WsError) -> End {
         match error {
             WsError::Capacity(_) => {
-                self.gateway.authority.misused(&self.grant, self.peer, "message-too-large");
+                self.desk.turned_away(self.peer, "too-large", "a message above 1 MiB", "send it in pieces");
                 End::Close(Close::TooLarge, None)
             }
             WsError::Protocol(_) | WsError::Utf8(_) => self.nonsense(&error.to_string()),
@@ -371,7 +396,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-impl Viewer {
+impl<V: View> Viewer<V> {
     fn next_message(&mut self, cx: &mut Context<'_>) -> Option<Message> {
         if self.over {
             return None;
@@ -395,8 +420,8 @@ impl Viewer {
         Some(message)
     }
 
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Option<crate::gateway::ViewerItem> {
-        match self.attachment.poll_item(cx) {
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Option<crate::gateway::session::ViewerItem> {
+        match self.view.poll_item(cx) {
             Poll::Ready(item) => Some(item),
             Poll::Pending => None,
         }

@@ -1,6 +1,6 @@
 //! Challenge, one answer, proof by the gateway: from a fresh WebSocket to a grant. Does not know what a grant allows.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -8,14 +8,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::{Caller, DOOR};
+use super::Caller;
 use super::close::Close;
-use super::connection::{End, bad_request};
+use super::connection::{End, bad_request, error_message};
+use super::desk::Desk;
 use super::meter::Metered;
 use super::outbound::text;
 use crate::authn::{AuthError, Challenge, LoginClaim, REFUSED, VerifyContext, server_proof};
 use crate::base::printable;
-use crate::gateway::{Gateway, LiveGrant, LoginError, SOFTWARE, random};
+use crate::gateway::error::SessionError;
+use crate::gateway::{SOFTWARE, random};
 use crate::wire::decode_client;
 use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 
@@ -23,39 +25,39 @@ use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 const CLIENT_NAME: usize = 80;
 
 /// Speaks first, takes one answer. The caller holds the deadline.
-pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
-    gateway: &Gateway,
+pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin, D: Desk>(
+    desk: &D,
     socket: &mut WebSocketStream<Metered<S>>,
     caller: &Caller,
-) -> Result<LiveGrant, End> {
+) -> Result<D::Grant, End> {
     let nonce: [u8; 32] = random();
     let challenge = Challenge::new(nonce, Instant::now());
-    send(socket, 0, challenge_body(gateway, &nonce)).await?;
+    send(socket, 0, challenge_body(desk, &nonce)).await?;
 
-    let (id, login) = answer(gateway, socket, caller).await?;
-    let (grant, ready) = judge(gateway, caller, challenge, &login).await?;
+    let (id, login) = answer(desk, socket, caller).await?;
+    let (grant, ready) = judge(desk, caller, challenge, &login).await?;
     send(socket, id, Body::Ready(ready)).await?;
     socket.get_mut().lift();
     Ok(grant)
 }
 
-fn challenge_body(gateway: &Gateway, nonce: &[u8; 32]) -> Body {
+fn challenge_body<D: Desk>(desk: &D, nonce: &[u8; 32]) -> Body {
     Body::Challenge(v1::Challenge {
         nonce: Bytes::copy_from_slice(nonce),
-        server_key: gateway.authority.identity().public_line(),
+        server_key: desk.identity().public().line(),
         version: 1,
-        require_channel_binding: gateway.settings.require_channel_binding,
+        require_channel_binding: desk.names().require_channel_binding,
         software: SOFTWARE.to_owned(),
     })
 }
 
-async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
-    gateway: &Gateway,
+async fn answer<S: AsyncRead + AsyncWrite + Unpin, D: Desk>(
+    desk: &D,
     socket: &mut WebSocketStream<Metered<S>>,
     caller: &Caller,
 ) -> Result<(u64, v1::Login), End> {
     let refuse = |what: &'static str, close| {
-        gateway.authority.refused(DOOR, caller.peer, "", None, &AuthError::Malformed(what));
+        desk.refused(caller.peer, "", &AuthError::Malformed(what));
         let body = (close == Close::BadRequest).then(|| Box::new(bad_request(format!("{what}; log in first"))));
         Err(End::Close(close, body))
     };
@@ -86,39 +88,37 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn judge(
-    gateway: &Gateway,
+async fn judge<D: Desk>(
+    desk: &D,
     caller: &Caller,
     challenge: Challenge,
     login: &v1::Login,
-) -> Result<(LiveGrant, v1::Ready), End> {
-    let authority = &gateway.authority;
+) -> Result<(D::Grant, v1::Ready), End> {
     let user = printable(&login.user, 64);
-    let keys = match authority.keys(&login.user).await {
+    let keys = match desk.keys(&login.user).await {
         Ok(keys) => keys,
         Err(error) => return Err(end_of(&error)),
     };
     let claim = LoginClaim::from(login);
-    let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let context = VerifyContext {
         account: keys.account.as_ref(),
-        origins: &gateway.settings.origins,
-        server: authority.identity().id(),
+        origins: desk.names().origins,
+        server: desk.identity().id(),
         exporter: caller.exporter,
-        require_binding: gateway.settings.require_channel_binding,
+        require_binding: desk.names().require_channel_binding,
         peer: caller.peer.ip(),
         now: Instant::now(),
-        unix_now,
+        unix_now: desk.unix_now(),
     };
     let proven = match challenge.verify(&claim, &context, &keys.lines) {
         Ok(proven) => proven,
         Err(error) => {
-            authority.refused(DOOR, caller.peer, &user, error.key(), &error);
+            desk.refused(caller.peer, &user, &error);
             return Err(login_failed());
         }
     };
     // M as it was verified; the gateway's proof is over the same text.
-    let signature = match server_proof(authority.identity().signing_key(), proven.message().unwrap_or_default()) {
+    let signature = match server_proof(desk.identity(), proven.message().unwrap_or_default()) {
         Ok(signature) => signature,
         Err(error) => {
             tracing::error!("the identity key does not sign: {error}");
@@ -126,12 +126,10 @@ async fn judge(
         }
     };
     let client = printable(&login.client, CLIENT_NAME);
-    let grant = match authority.admit(proven, DOOR, caller.peer, &client) {
-        Ok(grant) => grant,
-        Err(error) => return Err(end_of(&error)),
-    };
-    let ready = authority.ready(&grant, signature);
-    Ok((grant, ready))
+    match desk.admit(proven, caller.peer, &client) {
+        Ok((grant, ready)) => Ok((grant, v1::Ready { signature, ..ready })),
+        Err(error) => Err(end_of(&error)),
+    }
 }
 
 // Unknown account, unknown key, bad signature: one answer.
@@ -140,24 +138,14 @@ fn login_failed() -> End {
     End::Close(Close::LoginFailed, Some(Box::new(error)))
 }
 
-fn end_of(error: &LoginError) -> End {
-    let close = match error.code() {
-        "login-failed" => return login_failed(),
-        "rate-limited" => Close::RateLimited,
-        code if error.retryable() => {
-            tracing::warn!("login answered with {code}");
-            Close::Restarting
-        }
+// The proof was good, or could not be judged.
+fn end_of(error: &SessionError) -> End {
+    let close = match error {
+        SessionError::RateLimited { .. } => Close::RateLimited,
+        error if error.retryable() => Close::Restarting,
         _ => Close::NotAllowed,
     };
-    let body = v1::Error {
-        code: error.code().to_owned(),
-        message: error.to_string(),
-        retryable: error.retryable(),
-        after_ms: error.after_ms(),
-        ..v1::Error::default()
-    };
-    End::Close(close, Some(Box::new(body)))
+    End::Close(close, Some(Box::new(error_message(error, 0))))
 }
 
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(

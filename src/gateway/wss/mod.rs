@@ -3,12 +3,15 @@
 
 mod close;
 mod connection;
+mod desk;
 mod login;
 mod meter;
 mod outbound;
 mod requests;
 mod upgrade;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -33,14 +36,13 @@ pub(crate) use close::{Close, Then};
 use connection::{Connection, End};
 use meter::Metered;
 use outbound::text;
-use upgrade::{Judgement, OwnNames, Refusal, judge};
+use desk::Desk;
+use upgrade::{Judgement, Refusal, judge};
 
 use super::Gateway;
 use crate::base::{INBOUND_AFTER_LOGIN, INBOUND_BEFORE_LOGIN};
 use crate::wire::v1::server_message::Body;
 
-/// This door in the audit log and among viewers.
-pub(super) const DOOR: &str = "wss";
 /// hyper's least read buffer; a handshake has under 1 KiB.
 const HTTP_BUFFER: usize = 8 * 1024;
 /// tungstenite touches all of it for each connection: 163 -> 37 KiB an idle session (performance.md 5).
@@ -49,6 +51,11 @@ const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
 /// The longest text frame and the buffer before it; nothing is fed while the buffer waits for the socket.
 const MOST_WRITE_BUFFER: usize = 2 * 1024 * 1024;
+/// What a stranger may send inside TLS: the listener's 64 KiB count the handshake and TLS's own bytes too, and only
+/// what is noticed here is answered with a close code.
+const PLAIN_BEFORE_LOGIN: usize = INBOUND_BEFORE_LOGIN - 8 * 1024;
+/// So much before the listener's deadline, at which the socket is shut down, the client is told of it.
+const TELL_EARLIER: Duration = Duration::from_millis(250);
 /// How long a peer may take to take the close frame and to answer it.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -69,30 +76,43 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Send,
 {
-    let metered = Metered::new(stream, INBOUND_BEFORE_LOGIN);
+    serve(gateway, stream, caller, permit).await;
+}
+
+async fn serve<S, P, D: Desk>(desk: D, stream: S, caller: Caller, permit: P)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    P: Send,
+{
+    let metered = Metered::new(stream, PLAIN_BEFORE_LOGIN);
     // Past the deadline in the HTTP part there is nobody to tell: no frame exists yet.
-    let mut socket = match timeout_at(caller.deadline, accept(&gateway, metered, &caller)).await {
+    let deadline = caller.deadline - TELL_EARLIER;
+    let mut socket = match timeout_at(deadline, accept(&desk, metered, &caller)).await {
         Ok(Some(socket)) => socket,
         Ok(None) => return,
-        Err(_) => return gateway.authority.turned_away(DOOR, caller.peer, "deadline"),
+        Err(_) => return late(&desk, &caller),
     };
-    let grant = match timeout_at(caller.deadline, login::log_in(&gateway, &mut socket, &caller)).await {
+    let grant = match timeout_at(deadline, login::log_in(&desk, &mut socket, &caller)).await {
         Ok(Ok(grant)) => grant,
         Ok(Err(end)) => return goodbye(socket, end).await,
         Err(_) => {
-            gateway.authority.turned_away(DOOR, caller.peer, "deadline");
+            late(&desk, &caller);
             return goodbye(socket, End::Close(Close::Deadline, None)).await;
         }
     };
     drop(permit);
-    let mut connection = Connection::new(socket, gateway, grant, caller.peer);
+    let mut connection = Connection::new(socket, desk, grant, caller.peer);
     let end = connection.run().await;
     connection.detach_all();
     goodbye(connection.socket, end).await;
 }
 
+fn late<D: Desk>(desk: &D, caller: &Caller) {
+    desk.turned_away(caller.peer, "deadline", "not logged in within 10 seconds", "log in at once");
+}
+
 // HTTP/1.1, one request; a WebSocket if that request was one.
-async fn accept<S>(gateway: &Gateway, stream: Metered<S>, caller: &Caller) -> Option<WebSocketStream<Metered<S>>>
+async fn accept<S, D: Desk>(desk: &D, stream: Metered<S>, caller: &Caller) -> Option<WebSocketStream<Metered<S>>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -100,7 +120,7 @@ where
     let (sender, mut upgrades) = mpsc::channel(1);
     let peer = caller.peer;
     let service = hyper::service::service_fn(|request| {
-        let response = respond(gateway, peer, request, &sender);
+        let response = respond(desk, peer, request, &sender);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -123,18 +143,17 @@ where
     Some(WebSocketStream::from_partially_read(stream, parts.read_buf.to_vec(), Role::Server, Some(config)).await)
 }
 
-fn respond(
-    gateway: &Gateway,
+fn respond<D: Desk>(
+    desk: &D,
     peer: SocketAddr,
     mut request: Request<Incoming>,
     upgrades: &mpsc::Sender<OnUpgrade>,
 ) -> Response<Full<Bytes>> {
-    let names = OwnNames { origins: &gateway.settings.origins, web_origins: &gateway.settings.web_origins };
-    match judge(request.method(), request.uri().path(), request.headers(), names) {
+    match judge(request.method(), request.uri().path(), request.headers(), desk.names()) {
         Judgement::Hello => line(StatusCode::OK, "This is a Portcullis gateway; clients connect to /v1/ws."),
         Judgement::Refuse(refusal) => {
             if let Some(reason) = refusal.audit_reason() {
-                gateway.authority.turned_away(DOOR, peer, reason);
+                desk.turned_away(peer, reason, &refusal.to_string(), "only if it was meant to be allowed");
             }
             refuse(refusal)
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::base::{Offset, WinSize};
-use crate::gateway::ViewerItem;
+use crate::gateway::session::ViewerItem;
 use crate::wire::v1::{self, ServerMessage, server_message::Body};
 use crate::wire::{BinaryFrame, encode_server};
 

@@ -6,106 +6,82 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::connection::{ATTACHMENTS, bad_request, error_message};
-use crate::base::{LogId, Offset, WinSize, WriterId};
-use crate::gateway::{AttachRequest, Attachment, Gateway, LiveGrant, SessionError, StartRequest};
+use super::connection::{bad_request, error_message};
+use super::desk::Asked;
+use crate::base::{LogId, Name, Offset, SessionId, WinSize, WriterId};
+use crate::gateway::Gateway;
+use crate::gateway::authority::{Door, LiveGrant};
+use crate::gateway::error::SessionError;
+use crate::gateway::router::StartRequest;
+use crate::gateway::session::{AttachRequest, Attachment};
 use crate::policy::Verb;
-use crate::wire::v1::{self, ClientMessage, client_message::Body as Ask, server_message::Body};
+use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 
 /// No request takes longer: the slowest is a start (5 s for the host, then the agent's own launch) or a kill with its
 /// grace; past this the client is told, and what was begun goes on.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A request that is being answered; dropped with the connection.
-pub(super) type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) type Pending<V> = Pin<Box<dyn Future<Output = Outcome<V>> + Send>>;
 
 /// The answer to a pending request.
-pub(super) enum Outcome {
+pub(super) enum Outcome<V> {
     Reply(u64, Body),
     History { id: u64, channel: u32, data: Bytes },
-    Attached { id: u64, channel: u32, result: Box<Result<(v1::Attached, Attachment), SessionError>> },
+    Attached { id: u64, channel: u32, result: Box<Result<(v1::Attached, V), SessionError>> },
 }
 
-/// What the connection does with a request.
-pub(super) enum Asked {
-    Reply(Body),
-    Pending(Pending),
-    /// Pending, and the channel is taken from now on.
-    Attach(u32, Pending),
-    Detach(u32),
-    Resize { channel: u32, size: WinSize, hidden: bool },
-    Paste(v1::Paste),
-}
-
-/// What `ask` needs to know of the connection.
-pub(super) struct Channels {
-    /// The channel of an attach is not in use.
-    pub(super) free: bool,
-    /// Attachments, also those still being made.
-    pub(super) count: usize,
-    /// The session attached on the channel that a history request names.
-    pub(super) history_of: Option<String>,
-}
-
-/// Decides on one message.
-pub(super) fn ask(gateway: &Gateway, grant: &LiveGrant, channels: Channels, message: ClientMessage) -> Asked {
-    let id = message.id;
-    match message.body {
-        None => Asked::Reply(error("unknown-message", "this gateway does not know that message; it speaks version 1")),
-        Some(Ask::Login(_)) => Asked::Reply(error("bad-request", "logged in already; one login for each connection")),
-        Some(Ask::Ping(_)) => Asked::Reply(Body::Pong(v1::Pong {})),
-        Some(Ask::List(_)) => {
-            Asked::Reply(Body::Sessions(v1::Sessions { sessions: gateway.router.list(grant) }))
-        }
-        Some(Ask::Attach(attach)) => ask_attach(gateway, grant, channels, id, attach),
-        Some(Ask::Detach(detach)) => Asked::Detach(detach.channel),
-        Some(Ask::Resize(resize)) => {
-            Asked::Resize { channel: resize.channel, size: size(resize.size), hidden: resize.hidden }
-        }
-        Some(Ask::Paste(paste)) => Asked::Paste(paste),
-        Some(Ask::History(history)) => match channels.history_of {
-            Some(session) => ask_history(gateway, grant, id, history, session),
-            None => Asked::Reply(error("no-such-channel", "history is asked of an attached session; attach first")),
-        },
-        Some(Ask::Show(show)) => match gateway.router.find(grant, &show.session, Verb::Show) {
+/// Decides on one request; `history_of` is the session attached on the channel that a history request names.
+pub(super) fn ask(
+    gateway: &Gateway,
+    grant: &LiveGrant,
+    id: u64,
+    ask: Ask,
+    history_of: Option<SessionId>,
+) -> Asked<Attachment> {
+    let router = gateway.router();
+    match ask {
+        Ask::List(_) => Asked::Reply(Body::Sessions(v1::Sessions { sessions: router.list(grant) })),
+        Ask::Attach(attach) => ask_attach(gateway, grant, id, &attach),
+        Ask::History(history) => ask_history(gateway, grant, id, history, history_of),
+        Ask::Show(show) => match router.find(grant, &show.session, Verb::Show) {
             Err(why) => refused(&why),
             Ok(session) => later(id, async move {
                 session.show().await.map(|text| Body::Text(v1::Text { text }))
             }),
         },
-        Some(Ask::New(new)) => ask_start(gateway, grant, id, start_new(new)),
-        Some(Ask::Open(open)) => ask_start(gateway, grant, id, start_open(open)),
-        Some(
-            change @ (Ask::Send(_) | Ask::Kill(_) | Ask::Restart(_) | Ask::Rename(_) | Ask::Forget(_)),
-        ) => ask_change(gateway, grant, id, change),
+        Ask::New(new) => match start_new(new) {
+            Ok(request) => ask_start(gateway, grant, id, request),
+            Err(why) => refused(&why),
+        },
+        Ask::Open(open) => ask_start(gateway, grant, id, start_open(open)),
+        change @ (Ask::Send(_) | Ask::Kill(_) | Ask::Restart(_) | Ask::Rename(_) | Ask::Forget(_)) => {
+            ask_change(gateway, grant, id, change)
+        }
+        // The connection's own: they do not come here.
+        Ask::Login(_) | Ask::Ping(_) | Ask::Detach(_) | Ask::Resize(_) | Ask::Paste(_) => {
+            Asked::Reply(Body::Error(bad_request("not a question to the gateway".into())))
+        }
     }
 }
 
-fn ask_attach(gateway: &Gateway, grant: &LiveGrant, channels: Channels, id: u64, attach: v1::Attach) -> Asked {
-    if !channels.free {
-        return Asked::Reply(error("bad-request", &format!("channel {} is in use; choose another", attach.channel)));
-    }
-    if channels.count >= ATTACHMENTS {
-        let message = format!("{ATTACHMENTS} attachments on one connection; detach one, or connect again");
-        return Asked::Reply(error("too-many-attachments", &message));
-    }
+fn ask_attach(gateway: &Gateway, grant: &LiveGrant, id: u64, attach: &v1::Attach) -> Asked<Attachment> {
     let channel = attach.channel;
-    let request = match attach_request(&attach) {
+    let request = match attach_request(attach) {
         Ok(request) => request,
         Err(why) => return Asked::Reply(Body::Error(bad_request(why.into()))),
     };
-    let verb = if request.view { Verb::View } else { Verb::Drive };
-    let session = match gateway.router.find(grant, &attach.session, verb) {
+    // Whether it also drives is the role's matter; the answer says so.
+    let session = match gateway.router().find(grant, &attach.session, Verb::View) {
         Ok(session) => session,
         Err(why) => return Asked::Reply(Body::Error(error_message(&why, channel))),
     };
-    let grant = grant.clone();
     let pending = async move {
-        let answer = tokio::time::timeout(REQUEST_DEADLINE, session.attach(&grant, request)).await;
+        let answer = tokio::time::timeout(REQUEST_DEADLINE, session.attach(request)).await;
         let result = Box::new(answer.unwrap_or(Err(SessionError::Late("the session's host"))));
         Outcome::Attached { id, channel, result }
     };
-    Asked::Attach(channel, Box::pin(pending))
+    Asked::Pending(Box::pin(pending))
 }
 
 fn attach_request(attach: &v1::Attach) -> Result<AttachRequest, &'static str> {
@@ -130,7 +106,7 @@ fn attach_request(attach: &v1::Attach) -> Result<AttachRequest, &'static str> {
     };
     Ok(AttachRequest {
         mode,
-        size: attach.size.as_ref().map(|wanted| size(Some(*wanted))),
+        size: attach.size.map(size),
         hidden: attach.hidden,
         view: attach.view,
         cursor,
@@ -138,12 +114,19 @@ fn attach_request(attach: &v1::Attach) -> Result<AttachRequest, &'static str> {
         from_offset,
         history: attach.history,
         writer,
-        door: super::DOOR,
+        door: Door::Wss.as_str(),
     })
 }
 
-fn ask_history(gateway: &Gateway, grant: &LiveGrant, id: u64, history: v1::History, session: String) -> Asked {
-    let session = match gateway.router.find(grant, &session, Verb::View) {
+fn ask_history(
+    gateway: &Gateway,
+    grant: &LiveGrant,
+    id: u64,
+    history: v1::History,
+    of: Option<SessionId>,
+) -> Asked<Attachment> {
+    let name = of.map(|id| id.to_string()).unwrap_or_default();
+    let session = match gateway.router().find(grant, &name, Verb::View) {
         Ok(session) => session,
         Err(why) => return refused(&why),
     };
@@ -157,44 +140,48 @@ fn ask_history(gateway: &Gateway, grant: &LiveGrant, id: u64, history: v1::Histo
     Asked::Pending(Box::pin(pending))
 }
 
-fn start_new(new: v1::NewSession) -> StartRequest {
-    StartRequest {
+fn start_new(new: v1::NewSession) -> Result<StartRequest, SessionError> {
+    Ok(StartRequest {
         agent: new.agent,
         directory: new.directory,
-        name: new.name,
+        name: text_or_none(new.name).map(|name| name.parse::<Name>()).transpose()?,
         mode: new.mode,
-        size: new.size.map(|wanted| size(Some(wanted))),
+        size: new.size.map(size),
         options: new.options.into_iter().collect(),
         args: new.args,
-        request_id: new.request_id,
+        request_id: text_or_none(new.request_id),
         reuse: false,
-    }
+    })
 }
 
 fn start_open(open: v1::Open) -> StartRequest {
     StartRequest {
         agent: open.agent,
         directory: open.directory,
-        size: open.size.map(|wanted| size(Some(wanted))),
+        size: open.size.map(size),
         args: open.args,
-        request_id: open.request_id,
+        request_id: text_or_none(open.request_id),
         reuse: true,
         ..StartRequest::default()
     }
 }
 
-fn ask_start(gateway: &Gateway, grant: &LiveGrant, id: u64, request: StartRequest) -> Asked {
+fn text_or_none(text: String) -> Option<String> {
+    if text.is_empty() { None } else { Some(text) }
+}
+
+fn ask_start(gateway: &Gateway, grant: &LiveGrant, id: u64, request: StartRequest) -> Asked<Attachment> {
     let (gateway, grant) = (gateway.clone(), grant.clone());
     to_the_end(id, async move {
-        let (session, created_now) = gateway.router.start(&grant, request).await?;
+        let (session, created_now) = gateway.router().start(&grant, request).await?;
         Ok(Body::Session(v1::Session { created_now, ..session.summary() }))
     })
 }
 
-fn ask_change(gateway: &Gateway, grant: &LiveGrant, id: u64, change: Ask) -> Asked {
+fn ask_change(gateway: &Gateway, grant: &LiveGrant, id: u64, change: Ask) -> Asked<Attachment> {
     let (gateway, grant) = (gateway.clone(), grant.clone());
     to_the_end(id, async move {
-        let router = &gateway.router;
+        let router = gateway.router();
         let done = |message: &str| Ok(Body::Done(v1::Done { message: message.to_owned() }));
         match change {
             Ask::Send(send) => {
@@ -203,16 +190,14 @@ fn ask_change(gateway: &Gateway, grant: &LiveGrant, id: u64, change: Ask) -> Ask
                 done("sent")
             }
             Ask::Kill(kill) => {
-                router.kill(&grant, &kill.session).await?;
-                done("killed")
+                Ok(Body::Session(router.kill(&grant, &kill.session).await?))
             }
             Ask::Restart(restart) => {
                 let session = router.restart(&grant, &restart.session).await?;
                 Ok(Body::Session(session.summary()))
             }
             Ask::Rename(rename) => {
-                router.rename(&grant, &rename.session, &rename.name).await?;
-                done("renamed")
+                Ok(Body::Session(router.rename(&grant, &rename.session, &rename.name)?))
             }
             Ask::Forget(forget) => {
                 router.forget(&grant, &forget.session).await?;
@@ -224,7 +209,7 @@ fn ask_change(gateway: &Gateway, grant: &LiveGrant, id: u64, change: Ask) -> Ask
 }
 
 // Whatever changes something runs to its end even when the client is gone: half a start is nobody's.
-fn to_the_end<F>(id: u64, work: F) -> Asked
+fn to_the_end<F>(id: u64, work: F) -> Asked<Attachment>
 where
     F: Future<Output = Result<Body, SessionError>> + Send + 'static,
 {
@@ -233,14 +218,18 @@ where
         let body = match tokio::time::timeout(REQUEST_DEADLINE, task).await {
             Ok(Ok(Ok(body))) => body,
             Ok(Ok(Err(why))) => Body::Error(error_message(&why, 0)),
-            Ok(Err(_)) => error("internal", "the request ended without an answer; the gateway's log has the reason"),
+            Ok(Err(_)) => Body::Error(v1::Error {
+                code: "internal".into(),
+                message: "the request ended without an answer; the gateway's log has the reason".into(),
+                ..v1::Error::default()
+            }),
             Err(_) => Body::Error(error_message(&SessionError::Late("the spawner"), 0)),
         };
         Outcome::Reply(id, body)
     }))
 }
 
-fn later<F>(id: u64, work: F) -> Asked
+fn later<F>(id: u64, work: F) -> Asked<Attachment>
 where
     F: Future<Output = Result<Body, SessionError>> + Send + 'static,
 {
@@ -254,17 +243,12 @@ async fn deadline<T>(work: impl Future<Output = Result<T, SessionError>>) -> Res
     tokio::time::timeout(REQUEST_DEADLINE, work).await.unwrap_or(Err(SessionError::Late("the session's host")))
 }
 
-fn size(wanted: Option<v1::Size>) -> WinSize {
-    let wanted = wanted.unwrap_or_default();
+fn size(wanted: v1::Size) -> WinSize {
     WinSize::clamped(wanted.cols, wanted.rows)
 }
 
-fn refused(why: &SessionError) -> Asked {
+fn refused(why: &SessionError) -> Asked<Attachment> {
     Asked::Reply(Body::Error(error_message(why, 0)))
-}
-
-fn error(code: &str, message: &str) -> Body {
-    Body::Error(v1::Error { code: code.to_owned(), message: message.to_owned(), ..v1::Error::default() })
 }
 
 #[cfg(test)]

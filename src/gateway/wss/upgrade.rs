@@ -5,17 +5,10 @@ use hyper::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use hyper::{Method, StatusCode};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::desk::Names;
+
 /// The one path.
 pub(super) const PATH: &str = "/v1/ws";
-
-/// What the gateway calls itself.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct OwnNames<'a> {
-    /// `wss://host[:port]`; empty: any Host is taken.
-    pub(super) origins: &'a [String],
-    /// `https://host[:port]` of pages that may connect from a browser.
-    pub(super) web_origins: &'a [String],
-}
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +67,7 @@ impl Refusal {
 }
 
 /// Judges the head of a request.
-pub(super) fn judge(method: &Method, path: &str, headers: &HeaderMap, names: OwnNames<'_>) -> Judgement {
+pub(super) fn judge(method: &Method, path: &str, headers: &HeaderMap, names: Names<'_>) -> Judgement {
     if !matches!(path, "/" | PATH) {
         return Judgement::Refuse(Refusal::NotFound);
     }
@@ -159,7 +152,7 @@ mod tests {
         change(&mut headers);
         let origins = ["wss://gate.example".to_owned(), "wss://127.0.0.1:8443".to_owned()];
         let web_origins = ["https://gate.example".to_owned()];
-        judge(&Method::GET, PATH, &headers, OwnNames { origins: &origins, web_origins: &web_origins })
+        judge(&Method::GET, PATH, &headers, Names { require_channel_binding: false, origins: &origins, web_origins: &web_origins })
     }
 
     #[test]
@@ -195,7 +188,7 @@ mod tests {
 
     #[test]
     fn only_two_paths_exist() {
-        let names = OwnNames { origins: &[], web_origins: &[] };
+        let names = Names { require_channel_binding: false, origins: &[], web_origins: &[] };
         let at = |method, path| judge(&method, path, &HeaderMap::new(), names);
         assert_eq!(at(Method::GET, "/"), Judgement::Hello);
         assert_eq!(at(Method::POST, "/"), Judgement::Refuse(Refusal::Method));
