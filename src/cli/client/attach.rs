@@ -315,14 +315,15 @@ impl Attaching {
     }
 
     async fn one_attempt(&mut self, pause: Duration) -> Result<Result<Connection, ConnectError>, Stop> {
+        let mut typed = Vec::new();
+        let room = self.input.room();
+        let result = {
         let attempt = async {
             sleep(pause).await;
             self.dialler.connect().await
         };
         let mut attempt = std::pin::pin!(attempt);
-        let mut typed = Vec::new();
-        let room = self.input.room();
-        let result = loop {
+        loop {
             tokio::select! {
                 result = &mut attempt => break Ok(result),
                 happened = self.console.happened(typed.len() + ROOM <= room) => match happened {
@@ -337,6 +338,7 @@ impl Attaching {
                     Happened::Resized(_) => {}
                 },
             }
+        }
         };
         self.typed(&typed)?;
         result
