@@ -46,6 +46,8 @@ mod source;
 mod against_openssh;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tests;
 
 pub use authorized_keys::{KeyFile, KeyLine, LineProblem, parse_authorized_keys};
 pub use challenge::{Challenge, LoginClaim, VerifyContext};

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn many_stars_do_not_explode() {
-        assert!(!Glob::new(&"a*".repeat(200)).matches(&format!("{}b", "a".repeat(20_000))));
+        assert!(!Glob::new(&format!("{}c", "a*".repeat(200))).matches(&format!("{}b", "a".repeat(20_000))));
     }
 
     proptest! {

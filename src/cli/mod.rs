@@ -33,6 +33,8 @@ use clap::Parser;
 use self::arguments::{Arguments, AuditCommand, Command};
 use self::failure::Failure;
 
+pub(crate) mod client;
+
 /// Runs the program.
 pub fn run() -> ExitCode {
     match command(Arguments::parse().command) {

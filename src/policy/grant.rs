@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::denial::Denial;
-use crate::authn::{AuthError, Door, KeyLine, Proven, Role};
+use crate::authn::{AuthError, Door, KeyLine, KeyOptions, Proven, Role};
 use crate::base::{AccountName, KeyId, Name};
 
 /// What a client can ask for.
@@ -148,6 +148,10 @@ impl Grant {
     /// Whether the key may approve what an agent asks for.
     pub fn approves(&self) -> bool {
         self.proven.options().approve
+    }
+    /// Everything that the key's line says.
+    pub fn options(&self) -> &KeyOptions {
+        self.proven.options()
     }
     /// The verb line that the ssh door must run whatever is asked for.
     pub fn forced(&self) -> Option<&str> {

@@ -31,3 +31,6 @@ mod grant;
 
 pub use denial::Denial;
 pub use grant::{AccountPolicy, Grant, Revoked, Subject, Verb};
+
+#[cfg(test)]
+mod tests;

@@ -170,6 +170,17 @@ impl Recorder {
         flags
     }
 
+    /// The parameter of DECSCUSR.
+    pub(super) fn cursor_style_number(&self) -> u8 {
+        let Some(style) = self.cursor_style else { return 0 };
+        let steady = match style.shape {
+            CursorShape::Underline => 4,
+            CursorShape::Beam => 6,
+            CursorShape::Block | CursorShape::HollowBlock | CursorShape::Hidden => 2,
+        };
+        steady - u8::from(style.blinking)
+    }
+
     fn cells(&self) -> usize {
         self.term.screen_lines() * self.term.columns()
     }
