@@ -26,6 +26,7 @@ mod testing;
 mod tree;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -61,15 +62,22 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
         Command::Host(arguments) => processes::host(arguments),
         Command::Ls(arguments) => local::ls(&arguments.words),
         Command::Kill(arguments) => local::kill(&arguments.words),
-        Command::Verb(words) => client(&words),
+        Command::Verb(words) => verb(&words),
     }
 }
 
-/// The client over wss.
-fn client(words: &[String]) -> Result<ExitCode, Failure> {
-    let verb = words.first().map_or("", String::as_str);
-    Err(Failure {
-        status: 2,
-        message: format!("unknown command {:?}; see portcullis --help", crate::base::printable(verb, 64)),
-    })
+/// A verb for a gateway, over wss.
+fn verb(words: &[String]) -> Result<ExitCode, Failure> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = variable("HOME");
+    let state = variable("XDG_STATE_HOME").or_else(|| home.as_ref().map(|home| home.join(".local/state")));
+    let state = state.map(|state| state.join("portcullis"));
+    let caller = client::Caller {
+        agent: variable("SSH_AUTH_SOCK"),
+        login_name: place::caller()?.name,
+        defaults: state.iter().cloned().chain([PathBuf::from("/run/portcullis")]).collect(),
+        home,
+        state,
+    };
+    Ok(client::run(words, &caller))
 }

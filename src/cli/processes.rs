@@ -1,11 +1,19 @@
 //! The hidden subcommands that the spawner starts with descriptors; by hand they refuse.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::failure::Failure;
+use super::failure::{About, Failure};
+use super::serve;
+use crate::gateway;
 use crate::host::{self, HostArgs};
+use crate::sys::fork;
+use crate::sys::seqpacket::Seqpacket;
 
 /// Named descriptors and ids, all of them from the spawner's launch.
 #[derive(Debug, Clone, Args)]
@@ -66,15 +74,29 @@ pub(super) struct GatewayArguments {
     spawner_fd: Option<i32>,
     /// Directory that holds spawner.sock, when this is a unit of its own.
     #[arg(long, value_name = "DIR")]
-    run: Option<std::path::PathBuf>,
+    run: Option<PathBuf>,
 }
 
 /// The network face, until its spawner is gone.
 pub(super) fn gateway(arguments: &GatewayArguments) -> Result<ExitCode, Failure> {
-    if arguments.spawner_fd.is_none() && arguments.run.is_none() {
-        return Err(by_hand("gateway"));
+    let socket = match (arguments.spawner_fd, &arguments.run) {
+        (Some(number), _) => {
+            fork::inherited(number).about("the spawner's socket", "start `portcullis serve` instead")?
+        }
+        (None, Some(run)) => connect(run).about(run.join(ORDERS).display(), "start the spawner first")?,
+        (None, None) => return Err(by_hand("gateway")),
+    };
+    match gateway::run(socket, |settings| drop(serve::logs(&settings.log))) {
+        Err(error) => Err(Failure::other(error)),
     }
-    Err(Failure::other("the gateway is not part of this build"))
+}
+
+/// Where a gateway of its own unit connects.
+const ORDERS: &str = "spawner.sock";
+
+fn connect(run: &Path) -> io::Result<OwnedFd> {
+    let dir = File::open(run)?;
+    Ok(Seqpacket::connect(dir.as_fd(), ORDERS)?.into_fd())
 }
 
 fn by_hand(what: &str) -> Failure {
