@@ -117,7 +117,10 @@ mod tests {
         }
     }
 
-    fn text(fields: &(String, String, [u8; 32], [u8; 32], String, String, Option<[u8; 32]>)) -> Option<String> {
+    /// Origin, server, server nonce, client nonce, user, key, exporter.
+    type Fields = (String, String, [u8; 32], [u8; 32], String, String, Option<[u8; 32]>);
+
+    fn text(fields: &Fields) -> Option<String> {
         let (server, key) = (KeyId::new(fields.1.clone()), KeyId::new(fields.5.clone()));
         Message {
             origin: &fields.0,
@@ -136,7 +139,7 @@ mod tests {
         // Few letters and the names of the lines themselves: what could be moved from one value to the next.
         fn fields()(origin in "[a\n -]{0,3}(user)?", server in "[a\nx]{0,2}", a in 0u8..2, b in 0u8..2,
             user in "[a\n ]{0,2}(\nkey)?", key in "[a\n-]{0,2}", exporter in proptest::option::of(0u8..2))
-            -> (String, String, [u8; 32], [u8; 32], String, String, Option<[u8; 32]>) {
+            -> Fields {
             (origin, server, [a; 32], [b; 32], user, key, exporter.map(|byte| [byte; 32]))
         }
     }

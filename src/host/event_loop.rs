@@ -90,12 +90,12 @@ impl EventLoop {
     fn wait(&mut self, now: Now) -> io::Result<Woken> {
         let pauses = [self.pty_pause, self.accept_pause];
         let hellos = self.candidates.iter().map(|candidate| candidate.until);
-        let deadline = self.core.deadline().into_iter().chain(pauses.into_iter().flatten()).chain(hellos).min();
+        let deadline = self.core.deadline(now).into_iter().chain(pauses.into_iter().flatten()).chain(hellos).min();
         let busy = self.unsent || self.core.is_busy(now);
         let timeout = if busy { Some(Duration::ZERO) } else { deadline.map(|at| at.saturating_duration_since(now.at)) };
 
-        let wants_output = self.core.wants_output(now) && self.pty_pause.is_none();
-        let pty = Interest { read: wants_output, write: self.pty_blocked };
+        let pty_write = self.pty_blocked && self.pty_pause.is_none();
+        let pty = Interest { read: self.core.wants_output(now), write: pty_write };
         let wants_messages = self.core.wants_messages();
         let accepts = Interest { read: self.accept_pause.is_none(), write: false };
         let out = &self.outside;
@@ -128,8 +128,9 @@ impl EventLoop {
         if woken.link.read {
             self.read_link(now);
         }
-        self.pty_blocked &= !woken.pty.write;
-        self.write_pty(now);
+        if !self.pty_blocked || woken.pty.write {
+            self.write_pty(now);
+        }
         if woken.exec_error.read {
             self.read_exec_error(now);
         }
@@ -141,7 +142,10 @@ impl EventLoop {
         }
         self.greet(&woken.candidates, now);
         self.accept(woken.listener.read, woken.hooks.read, now);
-        if self.core.deadline().is_some_and(|at| at <= now.at) {
+        if let Some(reason) = self.core.link_fault() {
+            self.close_link(reason, now);
+        }
+        if self.core.timer().is_some_and(|at| at <= now.at) {
             self.apply(Event::Tick, now);
         }
         if self.core.is_busy(now) {
@@ -184,25 +188,22 @@ impl EventLoop {
     }
 
     fn write_pty(&mut self, now: Now) {
-        let Some(pty) = self.outside.pty.as_ref().filter(|_| !self.pty_blocked && self.pty_pause.is_none()) else {
-            return;
-        };
+        let Some(pty) = self.outside.pty.as_ref().filter(|_| self.pty_pause.is_none()) else { return };
+        let was_blocked = std::mem::take(&mut self.pty_blocked);
+        let mut took = false;
         while let Some(input) = self.core.pty_input(now) {
-            let length = match input {
-                [] => 0,
-                input => match pty.write(input) {
-                    Ok(0) => {
-                        self.pty_blocked = true;
-                        return;
-                    }
-                    Ok(length) => length,
-                    Err(_) => {
-                        self.pty_pause = Some(now.at + PAUSE);
-                        return;
-                    }
-                },
-            };
-            self.core.pty_took(length, now);
+            let length = if input.is_empty() { Ok(0) } else { pty.write(input) };
+            if input.is_empty() || matches!(length, Ok(1..)) {
+                self.core.pty_took(length.unwrap_or_default(), now);
+                took = true;
+                continue;
+            }
+            self.pty_blocked = true;
+            // Ready and yet not writable: nobody has the terminal open. The wait must not spin on it.
+            if length.is_err() || (was_blocked && !took) {
+                self.pty_pause = Some(now.at + PAUSE);
+            }
+            return;
         }
     }
 

@@ -51,7 +51,10 @@ struct HistoryRun {
     size: WinSize,
     until: Offset,
     tries: u8,
+    /// Line feeds promise more lines than redraws leave: then from the oldest checkpoint.
+    from_oldest: bool,
     walk: Option<Walk>,
+    found: Vec<u8>,
 }
 
 struct Walk {
@@ -189,7 +192,9 @@ impl Jobs {
             size,
             until: offset,
             tries: TRIES,
+            from_oldest: false,
             walk: None,
+            found: Vec::new(),
         };
         if question.kind == SnapshotKind::Text || question.history == 0 {
             run.finish(outbox);
@@ -228,11 +233,12 @@ impl HistoryRun {
     fn walk(&mut self, settler: &mut Settler, ring: &Ring) -> bool {
         if self.walk.as_ref().is_none_or(|walk| walk.next < ring.tail()) {
             if self.tries == 0 {
-                self.walk = None;
                 return true;
             }
             self.tries -= 1;
-            let Some(start) = settler.history_start(ring, self.lines, self.until) else { return true };
+            let enough = if self.from_oldest { u64::MAX } else { self.lines.into() };
+            let Some(start) = settler.history_start(ring, enough, self.until) else { return true };
+            self.from_oldest |= start.is_oldest;
             self.walk = Some(Walk::new(start, self.lines));
             return false;
         }
@@ -246,11 +252,18 @@ impl HistoryRun {
         {
             walk.job.resize(size);
         }
-        walk.next >= self.until
+        if walk.next < self.until {
+            return false;
+        }
+        self.found = self.walk.take().map(|walk| walk.job.finish()).unwrap_or_default();
+        let lines = self.found.iter().filter(|byte| **byte == b'\n').count();
+        let enough = self.from_oldest || lines >= self.lines as usize;
+        self.from_oldest = true;
+        enough
     }
 
     fn finish(self, outbox: &mut Outbox) {
-        let mut data = self.walk.map(|walk| walk.job.finish()).unwrap_or_default();
+        let mut data = self.found;
         data.extend_from_slice(&self.screen);
         let (cols, rows) = (u32::from(self.size.cols()), u32::from(self.size.rows()));
         let offset = self.until.0;

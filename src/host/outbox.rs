@@ -113,6 +113,11 @@ impl Outbox {
         self.ack_due
     }
 
+    /// Whether frames are left that an earlier write did not take.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether the gateway asks faster than it reads: no more is taken from it until it does.
     pub(super) fn is_flooded(&self) -> bool {
         self.pending.len() + self.answer_bytes > ANSWERS
@@ -163,6 +168,11 @@ impl Outbox {
             self.pending.extend_from_slice(ring.piece(live, payload).get(sent..).unwrap_or_default());
         }
         self.live = Some(live.plus(payload as u64));
+    }
+
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.pending.len() + self.mark_bytes + self.answer_bytes
     }
 
     fn put_acks(&mut self) {

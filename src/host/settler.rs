@@ -31,6 +31,8 @@ pub(super) struct Settler {
 /// Where a history job begins and what happens on its way.
 pub(super) struct HistoryStart {
     pub(super) at: Offset,
+    /// The ring serves no older one.
+    pub(super) is_oldest: bool,
     pub(super) checkpoint: Checkpoint,
     pub(super) resizes: VecDeque<(Offset, WinSize)>,
 }
@@ -136,9 +138,9 @@ impl Settler {
     }
 
     /// The newest checkpoint with `lines` line feeds between it and `until`, or the oldest that the ring still serves.
-    pub(super) fn history_start(&mut self, ring: &Ring, lines: u32, until: Offset) -> Option<HistoryStart> {
+    pub(super) fn history_start(&mut self, ring: &Ring, lines: u64, until: Offset) -> Option<HistoryStart> {
         self.trim(ring);
-        let wanted = u64::from(lines) + u64::from(self.size.rows());
+        let wanted = lines.saturating_add(self.size.rows().into());
         let (mut seen, mut end) = (0, until);
         let mut chosen = None;
         for (at, checkpoint) in self.checkpoints.iter().rev().filter(|(at, _)| *at <= until) {
@@ -152,7 +154,8 @@ impl Settler {
         }
         let (at, checkpoint) = chosen?;
         let resizes = self.resizes.iter().filter(|(r, _)| *r > at && *r <= until).copied().collect();
-        Some(HistoryStart { at, checkpoint: checkpoint.clone(), resizes })
+        let is_oldest = self.checkpoints.front().is_some_and(|(oldest, _)| *oldest == at);
+        Some(HistoryStart { at, is_oldest, checkpoint: checkpoint.clone(), resizes })
     }
 
     /// Feeds up to `to`; true when the engine takes nothing more before further bytes come.

@@ -149,6 +149,10 @@ impl Grant {
     pub fn approves(&self) -> bool {
         self.proven.options().approve
     }
+    /// Everything that the key's line says.
+    pub fn options(&self) -> &KeyOptions {
+        self.proven.options()
+    }
     /// The verb line that the ssh door must run whatever is asked for.
     pub fn forced(&self) -> Option<&str> {
         self.proven.options().command.as_deref()

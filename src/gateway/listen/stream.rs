@@ -169,3 +169,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Budgeted<S> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn the_budget_is_exact_and_can_be_lifted() {
+        let (mut peer, stream) = tokio::io::duplex(1024);
+        let lifted = Arc::new(AtomicBool::new(false));
+        let mut stream = Budgeted::new(stream, 10, Arc::clone(&lifted));
+        peer.write_all(&[1; 25]).await.unwrap();
+        let mut got = Vec::new();
+        let error = stream.read_to_end(&mut got).await.unwrap_err();
+        assert_eq!((got.len(), error.kind()), (10, io::ErrorKind::QuotaExceeded));
+        assert_eq!(error.to_string(), "more than 10 bytes before login");
+        lifted.store(true, Ordering::Release);
+        drop(peer);
+        stream.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got.len(), 25);
+    }
+}

@@ -1,7 +1,7 @@
 //! What the gateway says over the link, and what the host does about it.
 
 use super::{Core, Effect, Hold, Now};
-use crate::base::{HOLD, Name, Offset, WinSize, WriterId};
+use crate::base::{HOLD, Name, Offset, WinSize, WriterId, printable};
 use crate::host::input::Numbered;
 use crate::host::outbox::Outbox;
 use crate::wire::LINK_VERSION;
@@ -11,6 +11,9 @@ use crate::wire::v1::{
     self, HostHello, InputRefusal, InputRefused, InputTaken, LinkHello, SetSize, SizeIs, ToHost, WriterIs, to_host,
 };
 use std::time::Duration;
+
+/// Characters of a size owner's label: more is no label, and must not swell a frame.
+const OWNER: usize = 256;
 
 /// A message that no gateway of ours sends; the link ends with this reason.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +92,7 @@ impl Core {
             }
             B::NextFrame(next) => self.jobs.want_frame(next.viewer, next.full),
             B::Input(input) => self.take_input(&input, now)?,
-            B::Size(size) => self.set_size(size, now, effects),
+            B::Size(size) => self.set_size(&size, now, effects),
             B::Hold(hold) => self.set_hold(Offset(hold.offset), Duration::from_millis(hold.millis.into()), now),
             B::Name(name) => self.set_name(name.name),
             B::Writer(ask) => {
@@ -154,7 +157,7 @@ impl Core {
         Ok(())
     }
 
-    fn set_size(&mut self, wanted: SetSize, now: Now, effects: &mut Vec<Effect>) {
+    fn set_size(&mut self, wanted: &SetSize, now: Now, effects: &mut Vec<Effect>) {
         let size = WinSize::clamped(wanted.cols, wanted.rows);
         if size != self.settler.size() {
             // Bytes before and after belong to different grids: settle, engine, log, and only then the program.
@@ -165,8 +168,9 @@ impl Core {
             }
             self.changed(now);
         }
+        let owner = printable(&wanted.owner, OWNER);
         let (cols, rows, offset) = (size.cols().into(), size.rows().into(), self.ring.head());
-        self.outbox.mark_control(offset, Body::Size(SizeIs { cols, rows, owner: wanted.owner, offset: offset.0 }));
+        self.outbox.mark_control(offset, Body::Size(SizeIs { cols, rows, owner, offset: offset.0 }));
     }
 
     fn set_hold(&mut self, offset: Offset, time: Duration, now: Now) {

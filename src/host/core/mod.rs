@@ -35,6 +35,8 @@ const GROWTH: u64 = 5 * 1024;
 const STATUS_DELAY: Duration = Duration::from_secs(2);
 /// Lines of the host's own log that are kept.
 const LOG_LINES: usize = 64;
+/// Characters of a line.
+const LOG_LINE: usize = 300;
 
 /// A moment: monotonic, and as Unix seconds for what people read.
 #[derive(Debug, Clone, Copy)]
@@ -148,10 +150,12 @@ impl Core {
             Event::Log(line) => self.note(&line),
             Event::Tick => self.tick(now, &mut effects),
         }
-        if self.linked && self.outbox.is_lost() {
-            effects.push(Effect::CloseLink("the gateway left 1 MiB of events unread".to_owned()));
-        }
         effects
+    }
+
+    /// Why the link is of no use any more, if so: to be asked after each turn.
+    pub(super) fn link_fault(&self) -> Option<&'static str> {
+        self.outbox.is_lost().then_some("the gateway left 1 MiB of events unread")
     }
 
     /// What to write to the link; [`Core::link_took`] must follow.
@@ -197,13 +201,20 @@ impl Core {
         }
     }
 
-    /// When a [`Event::Tick`] is due, or the background work, or the input.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    /// When an [`Event::Tick`] is due.
+    pub(super) fn timer(&self) -> Option<Instant> {
         let hold = self.hold.as_ref().filter(|hold| hold.blocks).map(|hold| hold.until);
+        let status = self.status_due.filter(|_| self.linked);
+        [hold, status, self.phase.deadline()].into_iter().flatten().min()
+    }
+
+    /// When to come back although nothing happens: a timer, background work, input or an acknowledgement that waits.
+    pub(super) fn deadline(&self, now: Now) -> Option<Instant> {
         let jobs = self.jobs.deadline(&self.ring, self.settler.size());
-        let link = if self.linked { [self.outbox.deadline(), self.status_due] } else { [None; 2] };
-        let all = [hold, jobs, link[0], link[1], self.input.due(), self.phase.deadline()];
-        all.into_iter().flatten().min()
+        let acks = self.outbox.deadline().filter(|_| self.linked);
+        // What is due but not taken waits for its descriptor, not for the clock.
+        let waiting = [jobs, acks, self.input.due()].into_iter().flatten().filter(|at| *at > now.at);
+        waiting.chain(self.timer()).min()
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -211,7 +222,8 @@ impl Core {
             self.hold = None;
         }
         if self.linked && self.status_due.is_some_and(|due| due <= now.at) {
-            self.send_status();
+            // One that was not taken yet makes another useless, and a gateway that never reads must cost nothing.
+            if self.outbox.is_waiting() { self.status_due = Some(now.at + STATUS_DELAY) } else { self.send_status() }
         }
         self.age(now, effects);
     }
@@ -243,7 +255,7 @@ impl Core {
     }
 
     fn event(&mut self, at: Offset, kind: Kind) {
-        if self.linked {
+        if self.linked && !self.outbox.is_lost() {
             let mut frame = bytes::BytesMut::new();
             encode_event(&mut frame, at, &v1::Event { kind: Some(kind) });
             self.outbox.mark(at, frame.freeze());
@@ -251,7 +263,9 @@ impl Core {
     }
 
     fn note(&mut self, line: &str) {
-        let line = printable(line, 300);
+        let mut line = printable(line, LOG_LINE);
+        // Escapes make it longer; all lines together go into one frame of the hello.
+        line.truncate(line.floor_char_boundary(2 * LOG_LINE));
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
         }

@@ -200,11 +200,12 @@ fn a_gateway_that_leaves_events_unread_loses_its_link_and_nothing_grows() {
     let note = format!("\x1b]9;{}\x07", "n".repeat(3_000));
     for _ in 0..1_000 {
         rig.print(note.as_bytes());
-        if rig.core.outbox.is_lost() {
-            let effects = rig.apply(Event::Tick);
-            assert!(matches!(effects.as_slice(), [Effect::CloseLink(_)]), "{effects:?}");
+        if rig.core.link_fault().is_some() {
+            let kept = rig.core.outbox.size();
+            rig.print(note.as_bytes());
+            assert_eq!(rig.core.outbox.size(), kept, "nothing is gathered for a lost link");
             rig.apply(Event::LinkDown);
-            assert!(!rig.core.outbox.is_lost());
+            assert_eq!((rig.core.link_fault(), rig.core.outbox.size()), (None, 0));
             return;
         }
     }
@@ -350,6 +351,78 @@ fn text_snapshot_and_history_come_from_the_settled_screen() {
     assert_eq!(copy.text().as_bytes(), &text.data[..]);
     let history = String::from_utf8_lossy(&history.data);
     assert!(history.contains("line 476") && history.contains("line 430") && !history.contains("line 478"), "{history}");
+}
+
+#[test]
+fn history_of_redraws_is_taken_from_an_older_checkpoint() {
+    let mut rig = Rig::linked(256 * 1024);
+    rig.print(&lines(0, 2_000));
+    rig.work();
+    // A spinner below the text: line feeds, but no lines.
+    while rig.core.ring.head().0 < 200 * 1024 {
+        rig.print(&b"working\r\nplease wait\r\n\x1b[2A".repeat(100));
+        rig.work();
+    }
+    let kind = SnapshotKind::History.into();
+    rig.say(to_host::Body::Snapshot(TakeSnapshot { request: 1, kind, history: 500 }));
+    rig.work();
+    let controls = rig.controls();
+    let [Body::Snapshot(answer)] = &controls[..] else { panic!("{controls:?}") };
+    let text = String::from_utf8_lossy(&answer.data);
+    assert!(text.contains("line 1600") && text.contains("line 1970"), "{} bytes", text.len());
+}
+
+#[test]
+fn a_flood_of_questions_is_answered_in_order_and_the_rest_refused() {
+    let mut rig = Rig::linked(HOST_RING);
+    rig.print(b"x");
+    let ask =
+        |request| to_host::Body::Snapshot(TakeSnapshot { request, kind: SnapshotKind::Screen.into(), history: 0 });
+    for request in 0..128 {
+        assert_eq!(rig.say(ask(request)), []);
+    }
+    assert!(matches!(rig.say(ask(128)).as_slice(), [Effect::CloseLink(_)]));
+    rig.work();
+    let order: Vec<u32> = rig
+        .controls()
+        .into_iter()
+        .filter_map(|b| if let Body::Snapshot(s) = b { Some(s.request) } else { None })
+        .collect();
+    assert_eq!(order, (0..128).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_frame_that_the_program_left_open_delays_a_snapshot_for_a_moment_only() {
+    let mut rig = Rig::linked(HOST_RING);
+    rig.print(b"\x1b[?2026hhalf");
+    rig.say(to_host::Body::Snapshot(TakeSnapshot { request: 1, kind: SnapshotKind::Text.into(), history: 0 }));
+    rig.work();
+    assert_eq!(rig.controls(), []);
+    let again = rig.core.deadline(rig.now).unwrap();
+    assert!(again > rig.now.at);
+    rig.print(b" whole\x1b[?2026l");
+    rig.pass(again - rig.now.at);
+    rig.work();
+    let controls = rig.controls();
+    assert!(matches!(&controls[..], [Body::Snapshot(s)] if &s.data[..] == b"half whole"), "{controls:?}");
+    rig.print(b"\x1b[?2026hnever closed");
+    rig.say(to_host::Body::Snapshot(TakeSnapshot { request: 2, kind: SnapshotKind::Text.into(), history: 0 }));
+    rig.work();
+    rig.pass(Duration::from_millis(200));
+    rig.work();
+    assert!(rig.controls().iter().any(|b| matches!(b, Body::Snapshot(s) if s.request == 2)));
+}
+
+#[test]
+fn nothing_that_waits_for_a_descriptor_keeps_the_clock_running() {
+    let mut rig = Rig::linked(HOST_RING);
+    rig.input(1, 0, b"text", false, true);
+    assert_eq!(rig.typed(), b"text");
+    rig.pass(Duration::from_secs(3));
+    rig.apply(Event::Tick);
+    // Enter and an acknowledgement are due; the terminal and the link are full.
+    assert!(rig.core.pty_input(rig.now).is_some());
+    assert!(rig.core.deadline(rig.now).is_none_or(|at| at > rig.now.at));
 }
 
 #[test]

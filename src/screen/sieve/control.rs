@@ -27,7 +27,8 @@ pub(super) fn simple(last: u8) -> Option<Mark> {
             Some(Mark::Mixed)
         }
         b'c' | b'n' | b't' | b'x' | b's' | b'i' => None,
-        _ => Some(Mark::Barrier),
+        0x40..=0x7e => Some(Mark::Barrier),
+        _ => None,
     }
 }
 

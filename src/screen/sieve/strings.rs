@@ -131,9 +131,25 @@ fn whole(body: &[u8]) -> Opening {
     Opening::Incomplete
 }
 
-/// Parsers skip control characters in a string.
+/// Parsers skip C0 controls in a string; C1 controls end it for some of them.
 pub(super) fn without_controls(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().copied().filter(|&byte| byte >= 0x20).collect()
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        rest = match (first, tail) {
+            (&C1_LEAD, [second @ 0xa0..=0xbf, tail @ ..]) => {
+                out.extend([C1_LEAD, *second]);
+                tail
+            }
+            (&C1_LEAD, [0x80..=0x9f, tail @ ..]) => tail,
+            (0x00..=0x1f | &C1_LEAD, _) => tail,
+            _ => {
+                out.push(*first);
+                tail
+            }
+        };
+    }
+    out
 }
 
 /// What can be said of a string from its first bytes.
@@ -169,7 +185,7 @@ fn decide_osc(bytes: &[u8]) -> Decision {
                 let digit = u16::from(byte - b'0');
                 value = Some(value.unwrap_or(0).saturating_mul(10).saturating_add(digit));
             }
-            BEL | ESC | CAN | SUB => return osc_fate(value, index),
+            BEL | ESC | CAN | SUB | C1_LEAD => return osc_fate(value, index),
             0x00..=0x1f => {}
             b';' => return osc_fate(value, index + 1),
             b'I' | b'L' | b'l' if value.is_none() => return Decision::Stream(index, Fate::Drop(Some("OSC I, L, l"))),
