@@ -16,8 +16,8 @@ use super::status::{FAILED, LOST};
 use crate::base::{KEEPALIVE, Offset, SILENT};
 use crate::gateway::verbs::{AttachVerb, From};
 use crate::sys::terminal;
-use crate::wire::BinaryFrame;
 use crate::wire::v1::{self, ViewerMode, client_message::Body as Ask, server_message::Body};
+use crate::wire::BinaryFrame;
 
 /// First and last pause between attempts to come back.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -70,7 +70,11 @@ struct Attaching {
 
 /// Attaches and stays. The result is the exit status: the agent's, 74 when output was lost, 128 and the number of a
 /// signal, 0 when the user left.
-pub(crate) async fn attach(verb: AttachVerb, connection: Connection, dialler: Dialler) -> Result<u8, ConnectError> {
+pub(crate) async fn attach(
+    verb: AttachVerb,
+    connection: Connection,
+    dialler: Dialler,
+) -> Result<u8, ConnectError> {
     let console = Console::open().map_err(|error| ConnectError::Refused(format!("the terminal: {error}")))?;
     let follow = Follow::new(!console.is_terminal());
     let mut attaching = Attaching {
@@ -311,31 +315,31 @@ impl Attaching {
     }
 
     async fn one_attempt(&mut self, pause: Duration) -> Result<Result<Connection, ConnectError>, Stop> {
+        let Self { dialler, console, keys, input, .. } = self;
+        let attempt = async {
+            sleep(pause).await;
+            dialler.connect().await
+        };
+        let mut attempt = Box::pin(attempt);
         let mut typed = Vec::new();
-        let room = self.input.room();
-        let result = {
-            let attempt = async {
-                sleep(pause).await;
-                self.dialler.connect().await
-            };
-            let mut attempt = std::pin::pin!(attempt);
-            loop {
-                tokio::select! {
-                    result = &mut attempt => break Ok(result),
-                    happened = self.console.happened(typed.len() + ROOM <= room) => match happened {
-                        Happened::Signal(number) => break Err(Stop::Status(128 + number)),
-                        Happened::Typed(bytes) => {
-                            typed.extend_from_slice(&bytes);
-                            if self.console.is_terminal() && self.keys.clone().push(&typed, &mut Vec::new()) == Scan::Leave {
-                                break Err(Stop::Status(0));
-                            }
+        let room = input.room();
+        let result = loop {
+            tokio::select! {
+                result = &mut attempt => break Ok(result),
+                happened = console.happened(typed.len() + ROOM <= room) => match happened {
+                    Happened::Signal(number) => break Err(Stop::Status(128 + number)),
+                    Happened::Typed(bytes) => {
+                        typed.extend_from_slice(&bytes);
+                        if console.is_terminal() && keys.clone().push(&typed, &mut Vec::new()) == Scan::Leave {
+                            break Err(Stop::Status(0));
                         }
-                        // The next attach says the size.
-                        Happened::Resized(_) => {}
-                    },
-                }
+                    }
+                    // The next attach says the size.
+                    Happened::Resized(_) => {}
+                },
             }
         };
+        drop(attempt);
         self.typed(&typed)?;
         result
     }
