@@ -122,9 +122,7 @@ fn open_doors(gateway: &Gateway, https: TcpListener, ssh: TcpListener, tls: Tls)
     let admission = gateway.admission().clone();
     let door = gateway.clone();
     listen::spawn_tls_listener(https, admission.clone(), tls, move |secured| {
-        let deadline = secured.permit.deadline().into();
-        let caller = wss::Caller { peer: secured.peer, exporter: secured.exporter, deadline };
-        wss::serve_connection(door.clone(), secured.stream, caller, secured.permit)
+        wss::serve_connection(door.clone(), secured.stream, secured.exporter, secured.peer, secured.permit)
     })?;
     let door = gateway.clone();
     listen::spawn_listener(ssh, admission, move |accepted| {
