@@ -96,7 +96,7 @@ pub(crate) fn start(
     let (calls, received) = mpsc::channel(ORDERS);
     let (gone_sender, gone) = mpsc::channel(GONE);
     let socket = readiness::readable(socket)?;
-    let desk = Desk { socket, received, gone: gone_sender, open: HashMap::new(), last: 0 };
+    let desk = Desk { socket, received, gone: gone_sender, open: HashMap::new(), pages: Vec::new(), last: 0 };
     Ok((Spawner { calls }, gone, desk.run()))
 }
 
@@ -118,6 +118,8 @@ struct Desk {
     received: mpsc::Receiver<Call>,
     gone: mpsc::Sender<v1::HostGone>,
     open: HashMap<u32, oneshot::Sender<Answered>>,
+    /// Pages of a list of hosts that goes on.
+    pages: Vec<v1::HostRecord>,
     last: u32,
 }
 
@@ -165,11 +167,21 @@ impl Desk {
                 // A full queue only delays the tidying: the link's end says the same.
                 let _ = self.gone.try_send(gone);
             }
-            Some(body) => {
-                if let Some(waiting) = self.open.remove(&answer.number) {
-                    let _ = waiting.send((body, descriptors));
-                }
+            Some(AnswerBody::Hosts(page)) if page.more => self.pages.extend(page.hosts),
+            Some(AnswerBody::Hosts(last)) => {
+                // Pages of one list follow each other: the spawner answers one order at a time.
+                let mut hosts = std::mem::take(&mut self.pages);
+                hosts.extend(last.hosts);
+                self.hand_over(answer.number, AnswerBody::Hosts(v1::Hosts { hosts, more: false }), descriptors);
             }
+            Some(body) => self.hand_over(answer.number, body, descriptors),
+        }
+    }
+
+    fn hand_over(&mut self, number: u32, body: AnswerBody, descriptors: Vec<OwnedFd>) {
+        if let Some(waiting) = self.open.remove(&number) {
+            // Whoever gave up needs no answer.
+            let _ = waiting.send((body, descriptors));
         }
     }
 }

@@ -157,10 +157,6 @@ impl Grant {
     pub fn forced(&self) -> Option<&str> {
         self.proven.options().command.as_deref()
     }
-    /// What the key's line says.
-    pub fn options(&self) -> &KeyOptions {
-        self.proven.options()
-    }
     /// What the configuration says about the account.
     pub fn policy(&self) -> &AccountPolicy {
         &self.policy

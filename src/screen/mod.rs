@@ -128,13 +128,6 @@ impl Screen {
         state::answer_state(self.recorder(), self.size())
     }
 
-    /// What queries about the screen are answered with.
-    pub fn answer_state(&self) -> AnswerState {
-        let (row, column) = self.state().cursor;
-        let region = (1, self.size().rows());
-        AnswerState { size: self.size(), cursor: (row + 1, column + 1), region, ..AnswerState::default() }
-    }
-
     /// Where a history job may begin later: for each 1 MiB of output one.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint { size: self.size(), snapshot: snapshot::snapshot(self.recorder(), Onto::Used) }

@@ -53,7 +53,7 @@ pub(crate) struct Linked {
 
 /// Connects to the host's socket below the hosts directory and exchanges hellos.
 pub(crate) async fn connect(hosts: BorrowedFd<'_>, id: SessionId, journal: Journal) -> Result<Linked, LinkEnd> {
-    let socket = connect_at(hosts, &id.to_string())?;
+    let socket = connect_at(hosts, &format!("{id}.sock"))?;
     let outgoing = Outgoing::new(socket.try_clone()?.into());
     let hello = v1::LinkHello { version_min: LINK_VERSION, version_max: LINK_VERSION, software: crate::gateway::SOFTWARE.into() };
     // An empty socket buffer takes a hello at once.
