@@ -13,6 +13,8 @@ mod upgrade;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
