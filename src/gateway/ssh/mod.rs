@@ -4,10 +4,4 @@ mod detach;
 mod lexer;
 mod picker;
 
-pub(crate) async fn serve_connection(
-    _gateway: crate::gateway::Gateway,
-    _stream: crate::gateway::listen::Budgeted<crate::gateway::listen::Socket>,
-    _peer: std::net::SocketAddr,
-    _permit: crate::gateway::listen::Permit,
-) {
-}
+pub(crate) async fn serve_connection<S>(_: super::Gateway, _: S, _: std::net::SocketAddr, _: super::listen::Permit) {}
