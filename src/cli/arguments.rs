@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::processes::{GatewayArguments, HostArguments};
 use crate::config::Flag;
 
 /// An SSH-server-style gateway for coding agents.
@@ -31,9 +32,8 @@ pub(super) enum Command {
     Stop(StopArguments),
     #[command(hide = true)]
     Gateway(GatewayArguments),
-    /// Takes named descriptors; its own room reads the rest.
-    #[command(hide = true, disable_help_flag = true)]
-    Host(Words),
+    #[command(hide = true)]
+    Host(HostArguments),
     /// List sessions; --all: everybody's, on this machine and without a key.
     #[command(disable_help_flag = true)]
     Ls(Words),
@@ -193,16 +193,6 @@ pub(super) struct StopArguments {
     /// Directory of the installation.
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct GatewayArguments {
-    /// The spawner's socket.
-    #[arg(long, value_name = "N")]
-    pub(super) spawner_fd: Option<i32>,
-    /// Directory that holds spawner.sock, when this is a unit of its own.
-    #[arg(long, value_name = "DIR")]
-    pub(super) run: Option<PathBuf>,
 }
 
 #[cfg(test)]

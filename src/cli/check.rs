@@ -14,9 +14,8 @@ use super::listeners::Doors;
 use super::place::{self, Place};
 use super::quickstart::shared_uid;
 use super::serve::{self, Manner};
-use super::{access, certificate};
+use super::{access, certificate, keys};
 use crate::agents::AgentSpec;
-use crate::authn::parse_authorized_keys;
 use crate::base::KEY_FILE;
 use crate::sys::credentials::{Account, current_uid};
 use crate::{spawner, sys};
@@ -150,7 +149,7 @@ fn key_file(pattern: &str, account: &Resolved, findings: &mut Findings) -> usize
     };
     match sys::path::read_strict(Path::new(&path), strictness, b"") {
         Ok(sys::path::StrictFile::Read { bytes, .. }) => {
-            let file = parse_authorized_keys(&bytes, &|_| true);
+            let file = keys::parse(&bytes);
             for problem in &file.problems {
                 findings.wrong(format!("{path}: {problem}"));
             }
@@ -223,9 +222,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::cli::host_key;
     use crate::cli::identities::tests::unix;
+    use crate::cli::keys::KeyStore;
     use crate::cli::testing::TempDir;
-    use crate::cli::{host_key, keys::KeyStore};
     use crate::config::{Layers, load};
 
     fn resolved(dir: &TempDir) -> Resolved {

@@ -9,6 +9,7 @@ use super::failure::{About, Failure};
 use super::files;
 use crate::authn::{KeyFile, KeyLine, parse_authorized_keys};
 use crate::base::{KEY_FILE, KeyId};
+use crate::gateway::verbs::is_forcible;
 
 /// One key file of ours.
 #[derive(Debug)]
@@ -134,9 +135,9 @@ pub(super) fn print(file: &KeyFile, out: &mut impl Write) -> std::io::Result<()>
     file.problems.iter().try_for_each(|problem| writeln!(out, "NOT USED: {problem}"))
 }
 
-/// The first word of a `command=` is judged by the doors; here any text passes, so that a list shows the key.
-fn parse(bytes: &[u8]) -> KeyFile {
-    parse_authorized_keys(bytes, &|_| true)
+/// As the doors do, but for the agents of a `command=`: which there are is not known here.
+pub(super) fn parse(bytes: &[u8]) -> KeyFile {
+    parse_authorized_keys(bytes, &|text| is_forcible(text, &|_| true))
 }
 
 fn one_key(line: &str) -> Result<KeyLine, Failure> {
@@ -186,6 +187,12 @@ mod tests {
         assert_eq!(store.remove(ann_id.as_str()).unwrap(), [ann_id]);
         assert_eq!(fs::read_to_string(store.path()).unwrap(), "# mine\nnonsense here\n");
         assert!(store.remove("ann").is_err());
+    }
+
+    #[test]
+    fn the_example_in_the_repository_lists_every_key() {
+        let file = parse(include_bytes!("../../keys/authorized_keys.example"));
+        assert_eq!((file.keys.len(), file.problems), (5, vec![]));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) fn stop(arguments: &StopArguments) -> Result<ExitCode, Failure> {
 /// `ls --all` here; without `--all` the client's.
 pub(super) fn ls(words: &[String]) -> Result<ExitCode, Failure> {
     if !words.iter().any(|word| word == "--all") {
-        return super::client(&with("ls", words));
+        return super::verb(&with("ls", words));
     }
     let (rest, dir) = local_words(words.iter().filter(|word| *word != "--all"))?;
     if let Some(unknown) = rest.first() {
@@ -64,7 +64,7 @@ pub(super) fn ls(words: &[String]) -> Result<ExitCode, Failure> {
 pub(super) fn kill(words: &[String]) -> Result<ExitCode, Failure> {
     let is_remote = |word: &String| ["--gateway", "--key", "--user"].iter().any(|flag| word.starts_with(flag));
     if words.iter().any(is_remote) {
-        return super::client(&with("kill", words));
+        return super::verb(&with("kill", words));
     }
     let (rest, dir) = local_words(words.iter())?;
     let [name] = rest.as_slice() else {
@@ -73,7 +73,7 @@ pub(super) fn kill(words: &[String]) -> Result<ExitCode, Failure> {
     let tree = place::nearest_tree(dir.as_deref())?;
     let admin = Admin::new(&tree.run);
     if dir.is_none() && !admin.is_there() {
-        return super::client(&with("kill", words));
+        return super::verb(&with("kill", words));
     }
     // It becomes part of a request line; no session has another kind of name.
     if name.parse::<crate::base::Name>().is_err() {
@@ -114,8 +114,8 @@ fn table(sessions: &[Listed]) -> String {
     }
     let head = ["NAME", "ACCOUNT", "AGENT", "STATE", "DIRECTORY"].map(str::to_owned);
     let rows = sessions.iter().map(|session| {
-        [&session.name, &session.account, &session.agent, &session.state, &session.directory]
-            .map(|text| printable(text, 80))
+        let state = session.state.trim_start_matches("STATE_").to_lowercase();
+        [&session.name, &session.account, &session.agent, &state, &session.directory].map(|text| printable(text, 80))
     });
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
     let mut widths = [0usize; 5];
@@ -184,7 +184,7 @@ mod tests {
             name: "a".into(),
             account: "ann".into(),
             agent: "claude".into(),
-            state: "running".into(),
+            state: "STATE_RUNNING".into(),
             directory: "/x\x1b[2J".into(),
         };
         let text = table(&[listed]);

@@ -16,6 +16,7 @@ mod keys;
 mod listeners;
 mod local;
 mod place;
+mod processes;
 mod programs;
 mod quickstart;
 mod serve;
@@ -25,11 +26,12 @@ mod testing;
 mod tree;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::arguments::{Arguments, AuditCommand, Command, GatewayArguments};
+use self::arguments::{Arguments, AuditCommand, Command};
 use self::failure::Failure;
 
 pub(crate) mod client;
@@ -56,39 +58,26 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
             audit::run(&path, &mut std::io::stdout().lock()).map(ExitCode::from)
         }
         Command::Stop(arguments) => local::stop(&arguments),
-        Command::Gateway(arguments) => gateway(&arguments),
-        Command::Host(arguments) => host(&arguments.words),
+        Command::Gateway(arguments) => processes::gateway(&arguments),
+        Command::Host(arguments) => processes::host(arguments),
         Command::Ls(arguments) => local::ls(&arguments.words),
         Command::Kill(arguments) => local::kill(&arguments.words),
-        Command::Verb(words) => client(&words),
+        Command::Verb(words) => verb(&words),
     }
 }
 
-/// Refuses to be run by hand: it has nothing without the spawner.
-fn gateway(arguments: &GatewayArguments) -> Result<ExitCode, Failure> {
-    if arguments.spawner_fd.is_none() && arguments.run.is_none() {
-        return Err(by_hand("gateway"));
-    }
-    Err(Failure::other("the gateway is not part of this build"))
-}
-
-/// Refuses to be run by hand: it has nothing without its descriptors.
-fn host(words: &[String]) -> Result<ExitCode, Failure> {
-    if !words.iter().any(|word| word == "--pty-fd" || word.starts_with("--pty-fd=")) {
-        return Err(by_hand("host"));
-    }
-    Err(Failure::other("the session host is not part of this build"))
-}
-
-fn by_hand(what: &str) -> Failure {
-    Failure { status: 2, message: format!("`portcullis {what}` is started by `portcullis serve`, not by hand") }
-}
-
-/// The client over wss.
-fn client(words: &[String]) -> Result<ExitCode, Failure> {
-    let verb = words.first().map_or("", String::as_str);
-    Err(Failure {
-        status: 2,
-        message: format!("unknown command {:?}; see portcullis --help", crate::base::printable(verb, 64)),
-    })
+/// A verb for a gateway, over wss.
+fn verb(words: &[String]) -> Result<ExitCode, Failure> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = variable("HOME");
+    let state = variable("XDG_STATE_HOME").or_else(|| home.as_ref().map(|home| home.join(".local/state")));
+    let state = state.map(|state| state.join("portcullis"));
+    let caller = client::Caller {
+        agent: variable("SSH_AUTH_SOCK"),
+        login_name: place::caller()?.name,
+        defaults: state.iter().cloned().chain([PathBuf::from("/run/portcullis")]).collect(),
+        home,
+        state,
+    };
+    Ok(client::run(words, &caller))
 }

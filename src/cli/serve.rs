@@ -17,7 +17,7 @@ use super::tree::Tree;
 use super::{host_key, inherited};
 use crate::agents::environment;
 use crate::base::{KeyId, Secret};
-use crate::config::Settings;
+use crate::config::{LogSettings, Settings};
 use crate::spawner::{
     self, AccountEntry, Directories, Fresh, Given, Limits, Listeners, Programs, SystemIdentity, Table, Tls,
 };
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         crate::sys::process::new_session().about("a session of its own", "start it without --detached")?;
     }
     let place = Place::read(&arguments.place, &arguments.doors)?;
-    logs(&place.settings)?;
+    logs(&place.settings.log)?;
     let manner = Manner { take_environment: arguments.take_environment, spawner_only: arguments.spawner_only };
     let prepared = prepare(place, &manner)?;
     // What quickstart found out about the client's key stays true when its server is started by hand.
@@ -231,9 +231,9 @@ fn tls(pair: Pair) -> Tls {
 }
 
 /// Logs of this process.
-pub(super) fn logs(settings: &Settings) -> Result<(), Failure> {
-    let form = if settings.log.json { LogForm::Json } else { LogForm::Text };
-    start_logs(&settings.log.filter, form).map_err(Failure::setup)
+pub(super) fn logs(log: &LogSettings) -> Result<(), Failure> {
+    let form = if log.json { LogForm::Json } else { LogForm::Text };
+    start_logs(&log.filter, form).map_err(Failure::setup)
 }
 
 fn ready_line(endpoints: &Endpoints) -> String {

@@ -13,11 +13,10 @@ mod settings;
 mod tests;
 
 pub(crate) use layers::{Flag, Layers};
-pub(crate) use mistake::{Mistake, Mistakes};
+pub(crate) use mistake::Mistakes;
 pub(crate) use settings::{
-    AccountLimits, AccountSettings, AuthSettings, DetachKey, GatewayAccount, GatewayAgent, GatewaySettings,
-    IdentitySettings, LimitSettings, ListenSettings, LogSettings, OriginSettings, Rate, SessionSettings, Settings,
-    SpawnerSettings, SystemSettings, TlsFiles, TlsSettings,
+    AccountSettings, DetachKey, GatewayAccount, GatewayAgent, GatewaySettings, LimitSettings, ListenSettings,
+    LogSettings, OriginSettings, Rate, Settings,
 };
 
 /// Reads the layers and checks everything.

@@ -3,5 +3,5 @@
 mod logs;
 mod metrics;
 
-pub(crate) use logs::{LogError, LogForm, start_logs};
+pub(crate) use logs::{LogForm, start_logs};
 pub(crate) use metrics::{DoorLabel, LoginLabel, Metrics, Outcome};

@@ -315,22 +315,22 @@ impl Attaching {
     }
 
     async fn one_attempt(&mut self, pause: Duration) -> Result<Result<Connection, ConnectError>, Stop> {
-        let mut typed = Vec::new();
-        let room = self.input.room();
-        let result = {
+        let Self { dialler, console, keys, input, .. } = self;
         let attempt = async {
             sleep(pause).await;
-            self.dialler.connect().await
+            dialler.connect().await
         };
-        let mut attempt = std::pin::pin!(attempt);
-        loop {
+        let mut attempt = Box::pin(attempt);
+        let mut typed = Vec::new();
+        let room = input.room();
+        let result = loop {
             tokio::select! {
                 result = &mut attempt => break Ok(result),
-                happened = self.console.happened(typed.len() + ROOM <= room) => match happened {
+                happened = console.happened(typed.len() + ROOM <= room) => match happened {
                     Happened::Signal(number) => break Err(Stop::Status(128 + number)),
                     Happened::Typed(bytes) => {
                         typed.extend_from_slice(&bytes);
-                        if self.console.is_terminal() && self.keys.clone().push(&typed, &mut Vec::new()) == Scan::Leave {
+                        if console.is_terminal() && keys.clone().push(&typed, &mut Vec::new()) == Scan::Leave {
                             break Err(Stop::Status(0));
                         }
                     }
@@ -338,8 +338,8 @@ impl Attaching {
                     Happened::Resized(_) => {}
                 },
             }
-        }
         };
+        drop(attempt);
         self.typed(&typed)?;
         result
     }

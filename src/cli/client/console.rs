@@ -67,11 +67,7 @@ impl Console {
             output: Some(output),
             written,
             window: signal(SignalKind::window_change())?,
-            ends: [
-                of(SignalKind::hangup(), 1)?,
-                of(SignalKind::interrupt(), 2)?,
-                of(SignalKind::terminate(), 15)?,
-            ],
+            ends: [of(SignalKind::hangup(), 1)?, of(SignalKind::interrupt(), 2)?, of(SignalKind::terminate(), 15)?],
             painted: false,
         })
     }

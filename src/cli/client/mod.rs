@@ -74,7 +74,8 @@ pub(crate) fn run(words: &[String], caller: &Caller) -> ExitCode {
         Ok(status) => status,
         Err(error) => {
             eprintln!("portcullis: {error}");
-            let usage = matches!(error, ClientError::Usage(_) | ClientError::Target(TargetError::Value(_) | TargetError::None));
+            let usage =
+                matches!(error, ClientError::Usage(_) | ClientError::Target(TargetError::Value(_) | TargetError::None));
             if usage { USAGE } else { FAILED }
         }
     };

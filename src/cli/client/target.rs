@@ -121,7 +121,8 @@ impl Flags {
         let (origin, host, port) = split(&url).ok_or(TargetError::Gateway(url))?;
         let account = Some(endpoints.account).filter(|account| !account.is_empty());
         // Another gateway than that of the file has another identity and certificate.
-        let same = self.gateway.is_none() || split(&format!("wss://{}", endpoints.https)).is_some_and(|it| it.0 == origin);
+        let same =
+            self.gateway.is_none() || split(&format!("wss://{}", endpoints.https)).is_some_and(|it| it.0 == origin);
         Ok(Target {
             origin,
             host,
@@ -185,7 +186,10 @@ mod tests {
     fn a_target_from_flags_alone() {
         let flags = Flags { gateway: Some("WSS://Gate.Example/".into()), ..Flags::default() };
         let target = flags.resolve(&[], "me").unwrap();
-        assert_eq!((target.origin.as_str(), target.host.as_str(), target.port), ("wss://gate.example", "gate.example", 443));
+        assert_eq!(
+            (target.origin.as_str(), target.host.as_str(), target.port),
+            ("wss://gate.example", "gate.example", 443)
+        );
         assert_eq!((target.user.as_str(), target.bind), ("me", true));
         assert_eq!(split("wss://[::1]:8443"), Some(("wss://[::1]:8443".into(), "::1".into(), 8443)));
         assert!(matches!(Flags::default().resolve(&[], "me"), Err(TargetError::None)));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::authn::{IdentityError, PublicKey, SigningKey, parse_authorized_keys};
+use crate::authn::{IdentityError, PublicKey, SigningKey};
 use crate::base::KEY_FILE;
 use crate::cli::failure::{About, Failure};
 use crate::cli::{files, host_key};
@@ -113,7 +113,7 @@ fn private_half(path: &Path, key: &PublicKey) -> Option<(PathBuf, bool)> {
 
 fn authorized(path: PathBuf) -> Option<Authorized> {
     let bytes = files::read(&path, KEY_FILE as u64).ok()?;
-    let keys = parse_authorized_keys(&bytes, &|_| true).keys;
+    let keys = crate::cli::keys::parse(&bytes).keys;
     let all: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let lines: Vec<String> = keys
         .iter()

@@ -49,7 +49,7 @@ fn serve_here(
     client_key: Option<&Path>,
 ) -> Result<ExitCode, Failure> {
     let settings = place::settings(&tree.config, &arguments.doors)?;
-    serve::logs(&settings)?;
+    serve::logs(&settings.log)?;
     let manner = Manner { take_environment: true, spawner_only: false };
     let prepared = serve::prepare(Place { tree: tree.clone(), settings: settings.clone() }, &manner)?;
     let identities = prepared.identities.clone();

@@ -179,6 +179,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
     // What concerns channels is decided here; the rest is the gateway's.
     fn request(&mut self, message: v1::ClientMessage) {
         let id = message.id;
+        if let Err(error) = self.desk.may_ask(&self.grant) {
+            return self.replies.push_back((id, Body::Error(error_message(&error, 0))));
+        }
         match message.body {
             None => self.reply_error(id, 0, "unknown-message", "this gateway does not know that message (version 1)"),
             Some(Ask::Login(_)) => self.reply_error(id, 0, "bad-request", "logged in already; one login a connection"),
@@ -239,6 +242,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
     }
 
     fn input(&mut self, id: u64, channel: u32, offset: u64, bytes: &[u8], paste: bool) {
+        if let Err(error) = self.desk.may_type(&self.grant, bytes.len()) {
+            // Not taken: it may be sent again from here.
+            let error = v1::Error { accepted: offset, ..error_message(&error, channel) };
+            return self.replies.push_back((id, Body::Error(error)));
+        }
         let Some(viewer) = self.viewer(channel) else { return self.no_channel(id, channel) };
         if let Err(error) = viewer.view.input(offset, bytes, paste) {
             self.replies.push_back((id, Body::Error(error_message(&error, channel))));

@@ -2,16 +2,19 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::connection::error_message;
 use super::requests::{self, Pending};
 use crate::authn::{AuthError, Proven, SigningKey};
 use crate::base::{Name, WinSize};
 use crate::gateway::authority::{AccountKeys, Door, LiveGrant};
 use crate::gateway::error::SessionError;
+use crate::gateway::listen::{LiveConnection, TooOften};
 use crate::gateway::session::{Attachment, ViewerItem};
 use crate::gateway::{Gateway, unix_now};
-use crate::wire::v1::{self, client_message::Body as Ask};
+use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 
 /// The gateway as this door sees it.
 pub(super) trait Desk: Clone + Send + Sync + 'static {
@@ -26,6 +29,12 @@ pub(super) trait Desk: Clone + Send + Sync + 'static {
     fn unix_now(&self) -> u64;
     /// Admits, with its audit entry, and what the client is told; the signature is still missing.
     fn admit(&self, proven: Proven, peer: SocketAddr, client: &str) -> Result<(Self::Grant, v1::Ready), SessionError>;
+    /// Counts a login attempt; asked before anything is verified.
+    fn may_try(&self, peer: SocketAddr) -> Result<(), SessionError>;
+    /// Counts a message.
+    fn may_ask(&self, grant: &Self::Grant) -> Result<(), SessionError>;
+    /// Counts input bytes.
+    fn may_type(&self, grant: &Self::Grant, bytes: usize) -> Result<(), SessionError>;
     /// A login refused by its proof.
     fn refused(&self, peer: SocketAddr, user: &str, error: &AuthError);
     /// A connection refused for anything else; also a logged-in one that spoke nonsense.
@@ -45,7 +54,7 @@ pub(super) struct Names<'a> {
 
 /// The answer to a request: now or later.
 pub(super) enum Asked<V> {
-    Reply(v1::server_message::Body),
+    Reply(Body),
     Pending(Pending<V>),
 }
 
@@ -57,8 +66,20 @@ pub(super) trait View: Send + 'static {
     fn frame_drawn(&mut self);
 }
 
+/// A grant, and its place among the live connections of its key.
+#[derive(Clone)]
+pub(super) struct Admitted {
+    live: LiveGrant,
+    // In an Arc because a grant is cloned for each request, and the place is one.
+    _place: Arc<LiveConnection>,
+}
+
+fn limited(what: &'static str, too_often: TooOften) -> SessionError {
+    SessionError::RateLimited { what, after_ms: u32::try_from(too_often.after.as_millis()).unwrap_or(u32::MAX) }
+}
+
 impl Desk for Gateway {
-    type Grant = LiveGrant;
+    type Grant = Admitted;
     type View = Attachment;
 
     fn names(&self) -> Names<'_> {
@@ -81,12 +102,16 @@ impl Desk for Gateway {
         unix_now()
     }
 
-    fn admit(&self, proven: Proven, peer: SocketAddr, client: &str) -> Result<(LiveGrant, v1::Ready), SessionError> {
+    fn admit(&self, proven: Proven, peer: SocketAddr, client: &str) -> Result<(Admitted, v1::Ready), SessionError> {
         if proven.options().command.is_some() {
             let message = "this key's line has command=, which only ssh runs; use ssh, or another key here".to_owned();
             self.turned_away(peer, "forced-command", &message, "remove command= from the line, or use ssh");
             return Err(SessionError::Refused { code: "not-allowed", message });
         }
+        let place = self.admission().connection_of(proven.key()).map_err(|_| SessionError::RateLimited {
+            what: "live connections of this key",
+            after_ms: 5_000,
+        })?;
         let grant = self.authority().admit(proven, Door::Wss, peer, client)?;
         let modes = |name: &Name| {
             self.settings().agents.iter().find(|agent| agent.name == *name).map(|agent| agent.modes.clone())
@@ -106,7 +131,7 @@ impl Desk for Gateway {
                 .map(|account| account.roots.iter().map(|root| root.display().to_string()).collect())
                 .unwrap_or_default(),
         };
-        Ok((grant, ready))
+        Ok((Admitted { live: grant, _place: Arc::new(place) }, ready))
     }
 
     fn refused(&self, peer: SocketAddr, user: &str, error: &AuthError) {
@@ -117,12 +142,29 @@ impl Desk for Gateway {
         self.authority().refuse(Door::Wss, peer, "", None, code, message, cure);
     }
 
-    fn revoked(grant: &LiveGrant) -> impl Future<Output = String> + Send {
-        grant.revoked()
+    fn may_try(&self, peer: SocketAddr) -> Result<(), SessionError> {
+        self.admission().login(peer.ip()).map_err(|too_often| limited("logins from this address", too_often))
     }
 
-    fn ask(&self, grant: &LiveGrant, id: u64, ask: Ask, history_of: Option<&Attachment>) -> Asked<Attachment> {
-        requests::ask(self, grant, id, ask, history_of.map(|view| view.session().id()))
+    fn may_ask(&self, grant: &Admitted) -> Result<(), SessionError> {
+        self.admission().message(grant.live.key()).map_err(|too_often| limited("messages", too_often))
+    }
+
+    fn may_type(&self, grant: &Admitted, bytes: usize) -> Result<(), SessionError> {
+        self.admission().input(grant.live.key(), bytes).map_err(|too_often| limited("input bytes", too_often))
+    }
+
+    fn revoked(grant: &Admitted) -> impl Future<Output = String> + Send {
+        grant.live.revoked()
+    }
+
+    fn ask(&self, grant: &Admitted, id: u64, ask: Ask, history_of: Option<&Attachment>) -> Asked<Attachment> {
+        if matches!(ask, Ask::New(_) | Ask::Open(_))
+            && let Err(too_often) = self.admission().session_start(grant.live.key())
+        {
+            return Asked::Reply(Body::Error(error_message(&limited("session starts", too_often), 0)));
+        }
+        requests::ask(self, &grant.live, id, ask, history_of.map(|view| view.session().id()))
     }
 }
 

@@ -95,6 +95,10 @@ async fn judge<D: Desk>(
     login: &v1::Login,
 ) -> Result<(D::Grant, v1::Ready), End> {
     let user = printable(&login.user, 64);
+    if let Err(error) = desk.may_try(caller.peer) {
+        desk.turned_away(caller.peer, "rate-limited", &error.to_string(), "try again later");
+        return Err(end_of(&error));
+    }
     let keys = match desk.keys(&login.user).await {
         Ok(keys) => keys,
         Err(error) => return Err(end_of(&error)),

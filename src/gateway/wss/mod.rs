@@ -40,6 +40,7 @@ use desk::Desk;
 use upgrade::{Judgement, Refusal, judge};
 
 use super::Gateway;
+use super::listen::Permit;
 use crate::base::{INBOUND_AFTER_LOGIN, INBOUND_BEFORE_LOGIN};
 use crate::wire::v1::server_message::Body;
 
@@ -61,28 +62,31 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What the listener knows of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller {
-    /// Where it comes from.
-    pub(crate) peer: SocketAddr,
-    /// RFC 9266 tls-exporter of this TLS 1.3 connection; none where TLS is older or ends elsewhere.
-    pub(crate) exporter: Option<[u8; 32]>,
+struct Caller {
+    peer: SocketAddr,
+    exporter: Option<[u8; 32]>,
     /// Accept plus the login deadline: absolute, whatever the peer drips.
-    pub(crate) deadline: Instant,
+    deadline: Instant,
 }
 
-/// Serves one connection to its end. `permit` is the place among those not logged in; it is given back at login.
-pub(crate) async fn serve_connection<S, P>(gateway: Gateway, stream: S, caller: Caller, permit: P)
-where
+/// Serves one connection to its end. `exporter`: RFC 9266, of this very TLS 1.3 connection; none where TLS is older.
+pub(crate) async fn serve_connection<S>(
+    gateway: Gateway,
+    stream: S,
+    exporter: Option<[u8; 32]>,
+    peer: SocketAddr,
+    permit: Permit,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    P: Send,
 {
-    serve(gateway, stream, caller, permit).await;
+    let caller = Caller { peer, exporter, deadline: permit.deadline().into() };
+    serve(gateway, stream, caller, || permit.logged_in()).await;
 }
 
-async fn serve<S, P, D: Desk>(desk: D, stream: S, caller: Caller, permit: P)
+// `logged_in` is called once the client is told; dropped without, it stands for a connection that never came so far.
+async fn serve<S, D: Desk>(desk: D, stream: S, caller: Caller, logged_in: impl FnOnce() + Send)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    P: Send,
 {
     let metered = Metered::new(stream, PLAIN_BEFORE_LOGIN);
     // Past the deadline in the HTTP part there is nobody to tell: no frame exists yet.
@@ -100,7 +104,7 @@ where
             return goodbye(socket, End::Close(Close::Deadline, None)).await;
         }
     };
-    drop(permit);
+    logged_in();
     let mut connection = Connection::new(socket, desk, grant, caller.peer);
     let end = connection.run().await;
     connection.detach_all();

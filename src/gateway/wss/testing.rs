@@ -26,6 +26,9 @@ use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 pub(crate) const ACCOUNT: &str = "dev";
 pub(crate) const SESSION: &str = "main";
 
+/// Input of exactly this length is above the rate.
+pub(crate) const TOO_MANY: usize = 999;
+
 /// What the session says and has heard.
 #[derive(Default)]
 pub(crate) struct Script {
@@ -109,7 +112,7 @@ impl FakeGateway {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        super::serve(self, stream, Caller { peer, exporter, deadline: Instant::now() + limit }, ()).await;
+        super::serve(self, stream, Caller { peer, exporter, deadline: Instant::now() + limit }, || ()).await;
     }
 }
 
@@ -185,6 +188,19 @@ impl Desk for FakeGateway {
     fn admit(&self, proven: Proven, _: SocketAddr, client: &str) -> Result<((), v1::Ready), SessionError> {
         self.note(format!("login {} by {client}", proven.key()));
         Ok(((), v1::Ready { account: proven.account().to_string(), role: "own".into(), ..Default::default() }))
+    }
+
+    fn may_try(&self, _: SocketAddr) -> Result<(), SessionError> {
+        Ok(())
+    }
+
+    fn may_ask(&self, (): &()) -> Result<(), SessionError> {
+        Ok(())
+    }
+
+    fn may_type(&self, (): &(), bytes: usize) -> Result<(), SessionError> {
+        // One message is too many for this limit.
+        if bytes == TOO_MANY { Err(SessionError::RateLimited { what: "input bytes", after_ms: 7 }) } else { Ok(()) }
     }
 
     fn refused(&self, _: SocketAddr, user: &str, error: &AuthError) {

@@ -8,7 +8,7 @@ use tokio::time::Duration;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use super::testing::{ACCOUNT, FakeGateway, SESSION};
+use super::testing::{ACCOUNT, FakeGateway, SESSION, TOO_MANY};
 use crate::authn::{Message, PublicKey, REFUSED, SigningKey, verify_server_proof};
 use crate::base::{Offset, WinSize};
 use crate::gateway::session::ViewerItem;
@@ -267,6 +267,10 @@ async fn bytes_go_both_ways_and_a_viewer_is_gone_with_its_connection() {
     socket.send(Frame::Binary(BinaryFrame::encode(7, Offset(9), b"x"))).await.unwrap();
     let (_, Body::Error(error)) = body(&mut socket).await else { panic!("no error") };
     assert_eq!((error.code.as_str(), error.accepted, error.channel), ("input-gap", 5, 7));
+    socket.send(Frame::Binary(BinaryFrame::encode(7, Offset(5), &[b'x'; TOO_MANY]))).await.unwrap();
+    let (_, Body::Error(error)) = body(&mut socket).await else { panic!("no error") };
+    assert_eq!((error.code.as_str(), error.accepted, error.after_ms), ("rate-limited", 5, 7));
+    assert_eq!(gateway.script().input, b"typed");
 
     gateway.attached(1).await;
     drop(socket);
