@@ -88,7 +88,7 @@ pub(crate) fn run(
 async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -> Result<std::convert::Infallible, GatewayError> {
     let state = given.take("state")?;
     let journal = open_journal(&state)?;
-    let identity = Identity::parse(read_text(&state, "identity/host_ed25519")?)?;
+    let identity = Identity::parse(read_text(&state, "identity")?)?;
     let (spawner, mut gone, orders) = spawner_client::start(socket).map_err(os("the order socket"))?;
     let orders = tokio::spawn(orders);
     let metrics = Metrics::default();
@@ -122,9 +122,7 @@ fn open_doors(gateway: &Gateway, https: TcpListener, ssh: TcpListener, tls: Tls)
     let admission = gateway.admission().clone();
     let door = gateway.clone();
     listen::spawn_tls_listener(https, admission.clone(), tls, move |secured| {
-        let deadline = secured.permit.deadline().into();
-        let caller = wss::Caller { peer: secured.peer, exporter: secured.exporter, deadline };
-        wss::serve_connection(door.clone(), secured.stream, caller, secured.permit)
+        wss::serve_connection(door.clone(), secured.stream, secured.exporter, secured.peer, secured.permit)
     })?;
     let door = gateway.clone();
     listen::spawn_listener(ssh, admission, move |accepted| {

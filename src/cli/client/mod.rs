@@ -14,6 +14,9 @@ mod target;
 mod tls;
 mod verbs;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;

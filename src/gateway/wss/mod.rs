@@ -13,6 +13,8 @@ mod upgrade;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
@@ -124,11 +126,14 @@ where
     let (sender, mut upgrades) = mpsc::channel(1);
     let peer = caller.peer;
     let service = hyper::service::service_fn(|request| {
-        let response = respond(desk, peer, request, &sender);
+        let mut response = respond(desk, peer, request, &sender);
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // One request a connection. Not hyper's own switch: that adds `close` to the upgrade too, which clients refuse.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
-        .keep_alive(false)
         .max_buf_size(HTTP_BUFFER)
         .max_headers(64)
         .serve_connection(TokioIo::new(stream), service)
