@@ -330,8 +330,6 @@ impl EventLoop {
     }
 
     fn reap_agent(&mut self, now: Now) {
-        // A program that could not be started says why before it exits.
-        self.read_exec_error(now);
         if let Some(Ok(ended)) = self.outside.agent.take().map(|agent| agent.reap()) {
             self.apply(Event::Exited(exit::ended(ended)), now);
         }
@@ -350,6 +348,7 @@ impl EventLoop {
         // Orphans of the agent are this process's to reap.
         while children && let Some((pid, ended)) = process::reap_any() {
             if Some(pid) == agent {
+                // A program that could not be started says why before it exits; both may be newer than the last poll.
                 self.read_exec_error(now);
                 self.outside.agent = None;
                 self.apply(Event::Exited(exit::ended(ended)), now);

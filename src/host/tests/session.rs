@@ -12,7 +12,9 @@ use crate::wire::Frame;
 use crate::wire::v1::exit::How;
 use crate::wire::v1::to_gateway::Body as G;
 use crate::wire::v1::to_host::Body as H;
-use crate::wire::v1::{Data, HostEnded, Input, InputRefusal, Live, Read, SetSize, SnapshotKind, State, TakeSnapshot};
+use crate::wire::v1::{
+    AskWriter, HostEnded, Input, InputRefusal, Live, Read, SetSize, SnapshotKind, State, TakeSnapshot,
+};
 
 const READY: &[u8] = b"ready\n";
 
@@ -113,7 +115,7 @@ fn input_is_written_once_and_in_order_whatever_link_it_came_by() {
     let host = Host::start("stty raw -echo; echo ready; head -c 3000 > got; echo done", HOST_RING);
     let mut gateway = host.follow(Vec::new());
     gateway.until(b"ready");
-    let bytes: Vec<u8> = (0..3_000u32).map(|n| b'a' + (n * n % 23) as u8).collect();
+    let bytes: Vec<u8> = (0..3_000u32).map(|n| b'a' + (n % 251 * n % 23) as u8).collect();
     for start in (0..2_500).step_by(100) {
         if start % 500 == 0 {
             (gateway, _) = host.link();
@@ -130,6 +132,28 @@ fn input_is_written_once_and_in_order_whatever_link_it_came_by() {
     gateway.wait(ended);
     assert_eq!(host.file("got"), bytes);
     host.forget(&mut gateway);
+}
+
+#[test]
+fn what_reached_the_host_is_delivered_although_its_gateway_is_displaced() {
+    let host = Host::start("stty raw -echo; echo ready; head -c 100000 > got; echo done", HOST_RING);
+    let mut gateway = host.follow(Vec::new());
+    gateway.until(READY);
+    let bytes: Vec<u8> = (0..100_000u32).map(|n| b'a' + (n % 251 * n % 23) as u8).collect();
+    for (n, block) in bytes.chunks(2_000).enumerate() {
+        gateway.say(H::Input(input(n as u64 * 2_000, block)));
+    }
+    let (mut newer, _) = host.link();
+    newer.say(H::Writer(AskWriter { request: 1, writer: vec![7; 16].into() }));
+    let writer = newer.wait(|body| if let G::Writer(writer) = body { Some(writer) } else { None });
+    assert_eq!(writer.offset, 100_000);
+    drop(gateway);
+    let (mut newer, session) = host.link();
+    if session.state() != State::Ended {
+        newer.wait(ended);
+    }
+    assert!(host.file("got") == bytes);
+    host.forget(&mut newer);
 }
 
 #[test]
@@ -265,6 +289,8 @@ fn a_newer_gateway_displaces_the_older_and_strangers_get_nothing() {
 
     let host = Host::start_as("echo gone", HOST_RING, current_uid() + 1, None);
     let mut stranger = host.connect();
+    // A hello in bytes; it may come too late to be sent at all.
+    let _ = stranger.write_all(&[4, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0x0a, 4, 8, 1, 16, 1]);
     assert_eq!(stranger.read(&mut [0]).unwrap_or(0), 0, "another uid is not the gateway");
     drop(stranger);
     // Nobody may forget it: the thread ends with the test.
