@@ -88,7 +88,7 @@ pub(crate) fn run(
 async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -> Result<std::convert::Infallible, GatewayError> {
     let state = given.take("state")?;
     let journal = open_journal(&state)?;
-    let identity = Identity::parse(read_text(&state, "identity/host_ed25519")?)?;
+    let identity = Identity::parse(read_text(&state, "identity")?)?;
     let (spawner, mut gone, orders) = spawner_client::start(socket).map_err(os("the order socket"))?;
     let orders = tokio::spawn(orders);
     let metrics = Metrics::default();
