@@ -69,8 +69,7 @@ pub(crate) fn is_terminal() -> bool {
 
 /// The window of standard output; the default when it has none.
 pub(crate) fn window_size() -> WinSize {
-    tcgetwinsize(io::stdout())
-        .map_or(WinSize::DEFAULT, |size| WinSize::clamped(size.ws_col.into(), size.ws_row.into()))
+    tcgetwinsize(io::stdout()).map_or(WinSize::DEFAULT, |size| WinSize::clamped(size.ws_col.into(), size.ws_row.into()))
 }
 
 /// Writes as much as is taken at once: a terminal that its user has stopped (Ctrl-S) must not keep a leaving program.

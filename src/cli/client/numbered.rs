@@ -87,7 +87,8 @@ mod tests {
         // A host that takes any prefix of each message, and connections that break anywhere.
         #[test]
         fn nothing_is_lost_or_doubled(steps in proptest::collection::vec((0u8..4, 0usize..5), 1..200)) {
-            let (mut input, mut typed, mut host) = (NumberedInput::default(), Vec::new(), Vec::new());
+            let mut input = NumberedInput::default();
+            let (mut typed, mut host) = (Vec::<u8>::new(), Vec::<u8>::new());
             let mut flight: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
             for (what, count) in steps {
                 match what {

@@ -2,13 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::authn::{PublicKey, origin};
 use crate::base::KeyId;
-
-/// An endpoints file is under 1 KiB.
-const MOST: u64 = 64 * 1024;
+use crate::cli::endpoints::Endpoints;
 
 /// The flags that all client verbs share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,16 +40,6 @@ pub(crate) struct Target {
     pub(crate) certificate: Option<PathBuf>,
     /// Bind the login to the TLS connection.
     pub(crate) bind: bool,
-}
-
-/// What `quickstart` leaves for clients.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Endpoints {
-    https: String,
-    identity: String,
-    account: String,
-    client_key: Option<PathBuf>,
 }
 
 /// Why it is not clear whom to call.
@@ -116,20 +102,24 @@ impl Flags {
                 Some(found.ok_or(TargetError::None)?.clone())
             }
         };
-        let endpoints = directory.as_deref().map(read).transpose()?.unwrap_or_default();
-        let url = self.gateway.clone().unwrap_or_else(|| format!("wss://{}", endpoints.https));
+        let endpoints = directory.as_deref().map(read).transpose()?;
+        let url = match (&self.gateway, &endpoints) {
+            (Some(gateway), _) => gateway.clone(),
+            (None, Some(endpoints)) => format!("wss://{}", endpoints.https),
+            (None, None) => return Err(TargetError::None),
+        };
         let (origin, host, port) = split(&url).ok_or(TargetError::Gateway(url))?;
-        let account = Some(endpoints.account).filter(|account| !account.is_empty());
+        let said = |of: fn(&Endpoints) -> &String| endpoints.as_ref().map(of).filter(|text| !text.is_empty()).cloned();
         // Another gateway than that of the file has another identity and certificate.
         let same =
-            self.gateway.is_none() || split(&format!("wss://{}", endpoints.https)).is_some_and(|it| it.0 == origin);
+            said(|it| &it.https).and_then(|https| split(&format!("wss://{https}"))).is_some_and(|it| it.0 == origin);
         Ok(Target {
             origin,
             host,
             port,
-            user: self.user.or(account).unwrap_or_else(|| login_name.to_owned()),
-            key: self.key.or(endpoints.client_key),
-            identity: identity(&endpoints.identity).filter(|_| same),
+            user: self.user.or_else(|| said(|it| &it.account)).unwrap_or_else(|| login_name.to_owned()),
+            key: self.key.or_else(|| said(|it| &it.client_key).map(PathBuf::from)),
+            identity: said(|it| &it.identity).filter(|_| same).and_then(|text| identity(&text)),
             certificate: directory.filter(|_| same).map(|directory| directory.join("tls.crt")),
             bind: !self.no_binding,
         })
@@ -138,13 +128,7 @@ impl Flags {
 
 fn read(directory: &Path) -> Result<Endpoints, TargetError> {
     let file = directory.join("endpoints.json");
-    let failed = |why: String| TargetError::File { file: file.clone(), why };
-    let length = std::fs::metadata(&file).map_err(|error| failed(error.to_string()))?.len();
-    if length > MOST {
-        return Err(failed("larger than 64 KiB".into()));
-    }
-    let text = std::fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+    Endpoints::read(&file).map_err(|error| TargetError::File { file, why: error.to_string() })
 }
 
 // A fingerprint, or a public key line.
@@ -201,7 +185,8 @@ mod tests {
     fn a_target_from_an_endpoints_file() {
         let directory = std::env::temp_dir().join(format!("portcullis-endpoints-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        let text = r#"{"https":"127.0.0.1:8443","identity":"SHA256:abc","account":"dev","client_key":"/k","pid":1}"#;
+        let text = r#"{"https":"127.0.0.1:8443","ssh":"127.0.0.1:22","admin":"127.0.0.1:1","identity":"SHA256:abc",
+            "account":"dev","client_key":"/k","pid":1}"#;
         std::fs::write(directory.join("endpoints.json"), text).unwrap();
         let target = Flags::default().resolve(std::slice::from_ref(&directory), "me").unwrap();
         assert_eq!((target.origin.as_str(), target.user.as_str()), ("wss://127.0.0.1:8443", "dev"));

@@ -16,9 +16,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::close::Close;
+use super::desk::{Asked, Desk, View};
 use super::meter::Metered;
 use super::outbound::{Outbound, Rest, outbound, text};
-use super::desk::{Asked, Desk, View};
 use super::requests::{Outcome, Pending};
 use crate::base::{KEEPALIVE, Offset, SILENT, WinSize};
 use crate::gateway::error::SessionError;
@@ -31,8 +31,21 @@ pub(super) const ATTACHMENTS: usize = 64;
 const IN_FLIGHT: usize = 32;
 /// Frames handed to the socket, and messages read from it, before the other side has its turn.
 const BATCH: usize = 32;
-/// How often ping, silence and a stuck socket are looked at: a twelfth of the shortest limit that matters.
-const TICK: Duration = Duration::from_secs(5);
+/// The times of a connection's life; other than `NORMAL` only in tests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pulse {
+    /// How often the other two, and a stuck socket, are looked at.
+    pub(super) tick: Duration,
+    /// After so long without a word a ping is sent.
+    pub(super) keepalive: Duration,
+    /// After so long without a word, or without taking a byte, the connection ends.
+    pub(super) silent: Duration,
+}
+
+impl Pulse {
+    /// A fifth of the keepalive is precise enough, and 200 idle viewers cost 40 looks a second.
+    pub(super) const NORMAL: Self = Self { tick: Duration::from_secs(5), keepalive: KEEPALIVE, silent: SILENT };
+}
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -57,6 +70,7 @@ pub(super) struct Connection<S, D: Desk> {
     desk: D,
     grant: D::Grant,
     peer: SocketAddr,
+    pulse: Pulse,
     viewers: Vec<Viewer<D::View>>,
     turn: usize,
     // Channels of attaches that are not answered yet.
@@ -77,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
         desk: D,
         grant: D::Grant,
         peer: SocketAddr,
+        pulse: Pulse,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -84,6 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
             desk,
             grant,
             peer,
+            pulse,
             viewers: Vec::new(),
             turn: 0,
             claimed: Vec::new(),
@@ -102,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
     pub(super) async fn run(&mut self) -> End {
         let grant = self.grant.clone();
         let mut revoked = pin!(D::revoked(&grant));
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval(self.pulse.tick);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -363,10 +379,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
     }
 
     fn look(&mut self, now: Instant) -> Option<End> {
-        if now.duration_since(self.heard) >= SILENT {
+        if now.duration_since(self.heard) >= self.pulse.silent {
             return Some(End::Gone);
         }
-        if now.duration_since(self.heard.max(self.pinged)) >= KEEPALIVE {
+        if now.duration_since(self.heard.max(self.pinged)) >= self.pulse.keepalive {
             self.pinged = now;
             self.ping_due = true;
         }
@@ -377,7 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
         let written = self.socket.get_ref().written();
         match self.stuck {
             Some((since, at)) if at == written => {
-                (now.duration_since(since) >= SILENT).then_some(End::Close(Close::TooSlow, None))
+                (now.duration_since(since) >= self.pulse.silent).then_some(End::Close(Close::TooSlow, None))
             }
             _ => {
                 self.stuck = Some((now, written));
@@ -388,7 +404,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
 
     fn nonsense(&self, what: &str) -> End {
         let message = crate::base::printable(what, 200);
-        self.desk.turned_away(self.peer, "malformed", &message, "use a current client; docs/protocol.md has the messages");
+        self.desk.turned_away(
+            self.peer,
+            "malformed",
+            &message,
+            "use a current client; docs/protocol.md has the messages",
+        );
         End::Close(Close::BadRequest, Some(Box::new(bad_request(message))))
     }
 

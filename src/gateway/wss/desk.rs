@@ -108,10 +108,10 @@ impl Desk for Gateway {
             self.turned_away(peer, "forced-command", &message, "remove command= from the line, or use ssh");
             return Err(SessionError::Refused { code: "not-allowed", message });
         }
-        let place = self.admission().connection_of(proven.key()).map_err(|_| SessionError::RateLimited {
-            what: "live connections of this key",
-            after_ms: 5_000,
-        })?;
+        let place = self
+            .admission()
+            .connection_of(proven.key())
+            .map_err(|_| SessionError::RateLimited { what: "live connections of this key", after_ms: 5_000 })?;
         let grant = self.authority().admit(proven, Door::Wss, peer, client)?;
         let modes = |name: &Name| {
             self.settings().agents.iter().find(|agent| agent.name == *name).map(|agent| agent.modes.clone())

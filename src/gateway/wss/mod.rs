@@ -11,9 +11,9 @@ mod requests;
 mod upgrade;
 
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod golden;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -35,10 +35,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 pub(crate) use close::{Close, Then};
-use connection::{Connection, End};
+use connection::{Connection, End, Pulse};
+use desk::Desk;
 use meter::Metered;
 use outbound::text;
-use desk::Desk;
 use upgrade::{Judgement, Refusal, judge};
 
 use super::Gateway;
@@ -69,6 +69,7 @@ struct Caller {
     exporter: Option<[u8; 32]>,
     /// Accept plus the login deadline: absolute, whatever the peer drips.
     deadline: Instant,
+    pulse: Pulse,
 }
 
 /// Serves one connection to its end. `exporter`: RFC 9266, of this very TLS 1.3 connection; none where TLS is older.
@@ -81,7 +82,7 @@ pub(crate) async fn serve_connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let caller = Caller { peer, exporter, deadline: permit.deadline().into() };
+    let caller = Caller { peer, exporter, deadline: permit.deadline().into(), pulse: Pulse::NORMAL };
     serve(gateway, stream, caller, || permit.logged_in()).await;
 }
 
@@ -107,7 +108,7 @@ where
         }
     };
     logged_in();
-    let mut connection = Connection::new(socket, desk, grant, caller.peer);
+    let mut connection = Connection::new(socket, desk, grant, caller.peer, caller.pulse);
     let end = connection.run().await;
     connection.detach_all();
     goodbye(connection.socket, end).await;
@@ -189,7 +190,10 @@ fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
 fn line(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{text}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // One request for each connection. (hyper's own switch for it would also change the header of the upgrade.)
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -95,21 +95,16 @@ pub(super) fn outbound(channel: u32, item: ViewerItem) -> Outbound {
             }));
         }
         ViewerItem::Lost { from, to } => Body::Lost(v1::Lost { channel, from: from.0, to: to.0 }),
-        ViewerItem::SizeChanged { size, owner, offset } => Body::SizeChanged(v1::SizeChanged {
-            channel,
-            size: Some(size_message(size)),
-            owner,
-            offset: offset.0,
-        }),
+        ViewerItem::SizeChanged { size, owner, offset } => {
+            Body::SizeChanged(v1::SizeChanged { channel, size: Some(size_message(size)), owner, offset: offset.0 })
+        }
         ViewerItem::Viewers(viewers) => Body::Viewers(v1::Viewers { channel, viewers }),
         ViewerItem::Event { offset, event } => {
             Body::Event(v1::SessionEvent { channel, offset: offset.0, event: Some(event) })
         }
         ViewerItem::InputTaken { offset } => Body::InputAck(v1::InputAck { channel, offset }),
         ViewerItem::InputRefused { accepted, why } => Body::Error(refusal(channel, accepted, why)),
-        ViewerItem::Ended { exit, offset } => {
-            Body::Ended(v1::Ended { channel, exit: Some(exit), offset: offset.0 })
-        }
+        ViewerItem::Ended { exit, offset } => Body::Ended(v1::Ended { channel, exit: Some(exit), offset: offset.0 }),
     };
     Outbound::Body(body)
 }

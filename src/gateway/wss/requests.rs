@@ -46,9 +46,7 @@ pub(super) fn ask(
         Ask::History(history) => ask_history(gateway, grant, id, history, history_of),
         Ask::Show(show) => match router.find(grant, &show.session, Verb::Show) {
             Err(why) => refused(&why),
-            Ok(session) => later(id, async move {
-                session.show().await.map(|text| Body::Text(v1::Text { text }))
-            }),
+            Ok(session) => later(id, async move { session.show().await.map(|text| Body::Text(v1::Text { text })) }),
         },
         Ask::New(new) => match start_new(new) {
             Ok(request) => ask_start(gateway, grant, id, request),
@@ -189,16 +187,12 @@ fn ask_change(gateway: &Gateway, grant: &LiveGrant, id: u64, change: Ask) -> Ask
                 session.send(&send.text, !send.no_enter).await?;
                 done("sent")
             }
-            Ask::Kill(kill) => {
-                Ok(Body::Session(router.kill(&grant, &kill.session).await?))
-            }
+            Ask::Kill(kill) => Ok(Body::Session(router.kill(&grant, &kill.session).await?)),
             Ask::Restart(restart) => {
                 let session = router.restart(&grant, &restart.session).await?;
                 Ok(Body::Session(session.summary()))
             }
-            Ask::Rename(rename) => {
-                Ok(Body::Session(router.rename(&grant, &rename.session, &rename.name)?))
-            }
+            Ask::Rename(rename) => Ok(Body::Session(router.rename(&grant, &rename.session, &rename.name)?)),
             Ask::Forget(forget) => {
                 router.forget(&grant, &forget.session).await?;
                 done("forgotten")

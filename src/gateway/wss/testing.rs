@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Caller;
-use super::connection::{bad_request, error_message};
+use super::connection::{Pulse, bad_request, error_message};
 use super::desk::{Asked, Desk, Names, View};
 use super::requests::Outcome;
 use crate::authn::{AuthError, KeyLine, Proven, SigningKey, parse_authorized_keys};
@@ -94,6 +94,11 @@ impl FakeGateway {
         self.0.audit.lock().unwrap().push(line);
     }
 
+    /// Viewers now.
+    pub(super) fn viewers(&self) -> usize {
+        *self.0.attached.borrow()
+    }
+
     /// Resolves when so many viewers are attached.
     pub(crate) async fn attached(&self, count: usize) {
         self.0.attached.subscribe().wait_for(|now| *now == count).await.unwrap();
@@ -104,15 +109,15 @@ impl FakeGateway {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.serve_until(stream, exporter, LOGIN_DEADLINE).await;
+        self.serve_timed(stream, exporter, LOGIN_DEADLINE, Pulse::NORMAL).await;
     }
 
-    pub(crate) async fn serve_until<S>(self, stream: S, exporter: Option<[u8; 32]>, limit: Duration)
+    pub(super) async fn serve_timed<S>(self, stream: S, exporter: Option<[u8; 32]>, limit: Duration, pulse: Pulse)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        super::serve(self, stream, Caller { peer, exporter, deadline: Instant::now() + limit }, || ()).await;
+        super::serve(self, stream, Caller { peer, exporter, deadline: Instant::now() + limit, pulse }, || ()).await;
     }
 }
 

@@ -152,7 +152,12 @@ mod tests {
         change(&mut headers);
         let origins = ["wss://gate.example".to_owned(), "wss://127.0.0.1:8443".to_owned()];
         let web_origins = ["https://gate.example".to_owned()];
-        judge(&Method::GET, PATH, &headers, Names { require_channel_binding: false, origins: &origins, web_origins: &web_origins })
+        judge(
+            &Method::GET,
+            PATH,
+            &headers,
+            Names { require_channel_binding: false, origins: &origins, web_origins: &web_origins },
+        )
     }
 
     #[test]
