@@ -16,8 +16,8 @@ use super::status::{FAILED, LOST};
 use crate::base::{KEEPALIVE, Offset, SILENT};
 use crate::gateway::verbs::{AttachVerb, From};
 use crate::sys::terminal;
-use crate::wire::v1::{self, ViewerMode, client_message::Body as Ask, server_message::Body};
 use crate::wire::BinaryFrame;
+use crate::wire::v1::{self, ViewerMode, client_message::Body as Ask, server_message::Body};
 
 /// First and last pause between attempts to come back.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -70,11 +70,7 @@ struct Attaching {
 
 /// Attaches and stays. The result is the exit status: the agent's, 74 when output was lost, 128 and the number of a
 /// signal, 0 when the user left.
-pub(crate) async fn attach(
-    verb: AttachVerb,
-    connection: Connection,
-    dialler: Dialler,
-) -> Result<u8, ConnectError> {
+pub(crate) async fn attach(verb: AttachVerb, connection: Connection, dialler: Dialler) -> Result<u8, ConnectError> {
     let console = Console::open().map_err(|error| ConnectError::Refused(format!("the terminal: {error}")))?;
     let follow = Follow::new(!console.is_terminal());
     let mut attaching = Attaching {

@@ -132,7 +132,9 @@ impl Follow {
             Body::Lost(lost) => self.lost(lost.from, lost.to, None),
             Body::InputAck(ack) => Act { taken: Some(ack.offset), ..Act::default() },
             Body::Error(error) => match error.code.as_str() {
-                "input-full" | "rate-limited" if error.channel != 0 => Act { again: Some((error.accepted, true)), ..Act::default() },
+                "input-full" | "rate-limited" if error.channel != 0 => {
+                    Act { again: Some((error.accepted, true)), ..Act::default() }
+                }
                 "input-gap" => Act { again: Some((error.accepted, false)), ..Act::default() },
                 _ => Act { note: Some(error.message), ..Act::default() },
             },

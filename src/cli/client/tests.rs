@@ -74,11 +74,8 @@ async fn gateway(certificate: &Certificate) -> (FakeGateway, String) {
             let (served, acceptor) = (served.clone(), acceptor.clone());
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
-                let exporter = stream.get_ref().1.export_keying_material(
-                    [0; 32],
-                    b"EXPORTER-Channel-Binding",
-                    Some(b""),
-                );
+                let exporter =
+                    stream.get_ref().1.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
                 served.serve(stream, exporter.ok()).await;
             });
         }
