@@ -45,15 +45,15 @@ pub(super) struct Candidate {
 }
 
 impl Link {
-    /// Reads what came, once; the messages are then in [`Link::next_message`].
-    pub(super) fn receive(&mut self) -> Result<(), LinkFault> {
+    /// Reads what came, once; whether there was anything. The messages are then in [`Link::next_message`].
+    pub(super) fn receive(&mut self) -> Result<bool, LinkFault> {
         let mut space = [0; 16 * 1024];
         match self.stream.read(&mut space)? {
             StreamRead::Bytes(length) => {
                 self.decoder.buffer().extend_from_slice(space.get(..length).unwrap_or_default());
-                Ok(())
+                Ok(true)
             }
-            StreamRead::Empty => Ok(()),
+            StreamRead::Empty => Ok(false),
             StreamRead::Closed => Err(LinkFault::Closed),
         }
     }

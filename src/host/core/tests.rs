@@ -454,6 +454,8 @@ fn fitted_frames_come_when_drawn_and_changed_and_not_too_often() {
 fn the_end_comes_after_the_last_byte_and_stays_until_forgotten() {
     let mut rig = Rig::linked(HOST_RING);
     rig.live();
+    rig.input(3, 0, b"read", false, false);
+    assert_eq!(rig.typed(), b"read");
     rig.input(1, 0, b"never read", false, false);
     let code = |n| Exit { how: Some(How::Code(n)) };
     assert_eq!(rig.apply(Event::Exited(code(3))), []);
@@ -464,6 +466,8 @@ fn the_end_comes_after_the_last_byte_and_stays_until_forgotten() {
     let Some(Frame::Control(last)) = frames.last() else { panic!("{frames:?}") };
     let ended = HostEnded { exit: Some(code(3)), offset: 10, at: 1000 };
     assert_eq!(ToGateway::decode(last.clone()).unwrap().body, Some(Body::Ended(ended)));
+    let taken = |b: Body| matches!(b, Body::Taken(t) if t.offset == 4);
+    assert!(frames.iter().cloned().filter_map(control).any(taken), "before the end: {frames:?}");
     let refused = |b: &Body| matches!(b, Body::Refused(r) if r.why() == InputRefusal::Ended && r.accepted == 0);
     assert!(frames.iter().cloned().filter_map(control).any(|body| refused(&body)), "{frames:?}");
     rig.input(2, 0, b"too late", false, false);

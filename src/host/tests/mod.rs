@@ -22,7 +22,7 @@ use crate::sys::process::Process;
 use crate::sys::pty;
 use crate::sys::pty_master::PtyMaster;
 use crate::sys::stream::StreamListener;
-use crate::wire::v1::{ForgetHost, LinkHello, Live, Session, ToGateway, ToHost, to_gateway, to_host};
+use crate::wire::v1::{ForgetHost, LinkHello, Live, Read, Session, ToGateway, ToHost, to_gateway, to_host};
 use crate::wire::{Frame, LinkDecoder, encode_control_to_host};
 
 /// A wait that lasts so long is a failure, however slow the machine.
@@ -38,6 +38,8 @@ struct Host {
 struct Gateway {
     stream: UnixStream,
     decoder: LinkDecoder,
+    /// The log from its first byte on, as far as it came.
+    seen: Vec<u8>,
 }
 
 impl Host {
@@ -88,10 +90,18 @@ impl Host {
 
     /// A gateway that has said hello, and the session as the host described it.
     fn link(&self) -> (Gateway, Session) {
-        let mut gateway = Gateway { stream: self.connect(), decoder: LinkDecoder::default() };
+        let mut gateway = Gateway { stream: self.connect(), decoder: LinkDecoder::default(), seen: Vec::new() };
         gateway.say(to_host::Body::Hello(LinkHello { version_min: 1, version_max: 1, software: "test".into() }));
         let hello = gateway.wait(|body| if let to_gateway::Body::Hello(hello) = body { Some(hello) } else { None });
         (gateway, hello.session.unwrap())
+    }
+
+    /// The same, with all output so far and what comes.
+    fn follow(&self, seen: Vec<u8>) -> Gateway {
+        let (mut gateway, _) = self.link();
+        gateway.seen = seen;
+        gateway.catch_up();
+        gateway
     }
 
     fn file(&self, name: &str) -> Vec<u8> {
@@ -113,8 +123,34 @@ impl Gateway {
         self.stream.write_all(&out).unwrap();
     }
 
-    fn live(&mut self) {
+    /// Live output from the head on, and what is missing before it by a read: they must meet.
+    fn catch_up(&mut self) {
         self.say(to_host::Body::Live(Live { on: true }));
+        self.say(to_host::Body::Read(Read { request: 1, from: self.seen.len() as u64, to: u64::MAX }));
+        let mut ahead = Vec::new();
+        loop {
+            match self.frame().expect("the host closed the link") {
+                Frame::Output(offset, bytes) => ahead.push((offset.0, bytes)),
+                Frame::Control(message) => {
+                    let body = ToGateway::decode(message).unwrap().body;
+                    let Some(to_gateway::Body::Data(data)) = body else { continue };
+                    assert_eq!((data.lost_from, data.lost_to), (0, 0));
+                    self.take(data.offset, &data.data);
+                    if !data.more {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (offset, bytes) in ahead {
+            self.take(offset, &bytes);
+        }
+    }
+
+    fn take(&mut self, offset: u64, bytes: &[u8]) {
+        assert_eq!(offset, self.seen.len() as u64, "a hole that nobody told");
+        self.seen.extend_from_slice(bytes);
     }
 
     /// The next frame; none when the host closed the link.
@@ -145,13 +181,11 @@ impl Gateway {
     }
 
     /// Output until it contains `mark`.
-    fn until(&mut self, mark: &[u8]) -> Vec<u8> {
-        let mut seen = Vec::new();
-        while !seen.windows(mark.len()).any(|window| window == mark) {
-            if let Frame::Output(_, bytes) = self.frame().expect("the host closed the link") {
-                seen.extend_from_slice(&bytes);
+    fn until(&mut self, mark: &[u8]) {
+        while !self.seen.windows(mark.len()).any(|window| window == mark) {
+            if let Frame::Output(offset, bytes) = self.frame().expect("the host closed the link") {
+                self.take(offset.0, &bytes);
             }
         }
-        seen
     }
 }
