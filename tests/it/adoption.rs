@@ -12,16 +12,12 @@ fn kill(pid: u32) {
 async fn again(place: &Place) -> Wss {
     // The listeners stay open: a login during the restart waits, and at worst its connection is cut.
     loop {
-        let endpoints = place.endpoints();
-        let login = Wss::try_login(&endpoints.https, &endpoints.https, &endpoints.client_key, &endpoints.account);
-        if let Ok(wss) = tokio::spawn(login_boxed(login)).await.unwrap_or(Err(Heard::Closed(None))) {
+        let at = place.endpoints();
+        let login = tokio::spawn(async move { Wss::try_login(&at.https, &at.https, &at.client_key, &at.account).await });
+        if let Ok(Ok(wss)) = login.await {
             return wss;
         }
     }
-}
-
-async fn login_boxed(login: impl Future<Output = Result<Wss, Heard>>) -> Result<Wss, Heard> {
-    login.await
 }
 
 #[tokio::test]
