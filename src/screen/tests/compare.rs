@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
+use alacritty_terminal::grid::{Cursor, Dimensions, Grid, Row};
 use alacritty_terminal::index::{Column, Line};
-use alacritty_terminal::term::cell::{Cell, Flags, Hyperlink};
+use alacritty_terminal::term::cell::{Cell, CellExtra, Flags, Hyperlink};
 
 use super::super::recorder::Recorder;
 
@@ -82,20 +82,19 @@ fn carried(grid: &Grid<Cell>, line: i32, column: usize) -> Cell {
         cell.c = ' ';
     }
     forget_number(&mut cell);
+    if cell.extra.as_deref() == Some(&CellExtra::default()) {
+        cell.extra = None;
+    }
     let last = column + 1 == grid.columns();
-    if !last || line + 1 == grid.screen_lines() as i32 {
+    let waits =
+        [&grid.cursor, &grid.saved_cursor].iter().any(|cursor| cursor.input_needs_wrap && cursor.point.line == line);
+    if !last || waits || line + 1 == grid.screen_lines() as i32 {
         cell.flags.remove(Flags::WRAPLINE);
     }
     if !(last && cell.flags.contains(Flags::WRAPLINE)) {
         cell.flags.remove(Flags::LEADING_WIDE_CHAR_SPACER);
     }
-    let pair = |left: usize| {
-        row[Column(left)].flags.contains(Flags::WIDE_CHAR)
-            && left + 1 < grid.columns()
-            && row[Column(left + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)
-    };
-    let whole = pair(column) || column > 0 && pair(column - 1);
-    if !whole && cell.flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER) {
+    if is_half(row, column, grid.columns()) {
         let (underline, link) = (cell.underline_color(), cell.hyperlink());
         cell.flags.remove(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER);
         cell.c = ' ';
@@ -111,4 +110,23 @@ fn forget_number(cell: &mut Cell) {
     if let Some(link) = cell.hyperlink().filter(|link| link.id().starts_with("portcullis-")) {
         cell.set_hyperlink(Some(Hyperlink::new(Some("numbered"), link.uri().to_owned())));
     }
+}
+
+/// Half of a wide character whose other half was erased or cut off.
+fn is_half(row: &Row<Cell>, column: usize, columns: usize) -> bool {
+    let pair = |left: usize| {
+        left + 1 < columns
+            && row[Column(left)].flags.contains(Flags::WIDE_CHAR)
+            && row[Column(left + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)
+    };
+    let whole = pair(column) || column > 0 && pair(column - 1);
+    !whole && row[Column(column)].flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER)
+}
+
+/// Whether halves of wide characters are on a screen: the engine treats them otherwise than the blanks that a repaint shows.
+pub(super) fn has_halves(recorder: &Recorder) -> bool {
+    [Some(recorder.term.grid()), recorder.primary.as_ref()].into_iter().flatten().any(|grid| {
+        (0..grid.screen_lines() as i32)
+            .any(|line| (0..grid.columns()).any(|column| is_half(&grid[Line(line)], column, grid.columns())))
+    })
 }
