@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use alacritty_terminal::grid::{Cursor, Dimensions, Grid, Row};
 use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::{Cell, CellExtra, Flags, Hyperlink};
 
 use super::super::recorder::Recorder;
@@ -86,9 +87,7 @@ fn carried(grid: &Grid<Cell>, line: i32, column: usize) -> Cell {
         cell.extra = None;
     }
     let last = column + 1 == grid.columns();
-    let waits =
-        [&grid.cursor, &grid.saved_cursor].iter().any(|cursor| cursor.input_needs_wrap && cursor.point.line == line);
-    if !last || waits || line + 1 == grid.screen_lines() as i32 {
+    if !last || line + 1 == grid.screen_lines() as i32 {
         cell.flags.remove(Flags::WRAPLINE);
     }
     if !(last && cell.flags.contains(Flags::WRAPLINE)) {
@@ -123,10 +122,20 @@ fn is_half(row: &Row<Cell>, column: usize, columns: usize) -> bool {
     !whole && row[Column(column)].flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER)
 }
 
-/// Whether halves of wide characters are on a screen: the engine treats them otherwise than the blanks that a repaint shows.
-pub(super) fn has_halves(recorder: &Recorder) -> bool {
-    [Some(recorder.term.grid()), recorder.primary.as_ref()].into_iter().flatten().any(|grid| {
-        (0..grid.screen_lines() as i32)
-            .any(|line| (0..grid.columns()).any(|column| is_half(&grid[Line(line)], column, grid.columns())))
-    })
+/// Whether the state is one that docs/screen-limits.md names: a cursor outside the region although origin mode is on, one that waits to wrap on a row
+/// that has wrapped, halves of wide characters.
+pub(super) fn is_out_of_reach(recorder: &Recorder) -> bool {
+    let row = recorder.term.grid().cursor.point.line.0 as usize;
+    let origin = recorder.term.mode().contains(TermMode::ORIGIN);
+    let outside = origin && !(recorder.region.0..recorder.region.1).contains(&row);
+    outside || [Some(recorder.term.grid()), recorder.primary.as_ref()].into_iter().flatten().any(is_grid_out_of_reach)
+}
+
+fn is_grid_out_of_reach(grid: &Grid<Cell>) -> bool {
+    let last = Column(grid.columns() - 1);
+    let waits = |cursor: &Cursor<Cell>| {
+        cursor.input_needs_wrap && grid[cursor.point.line][last].flags.contains(Flags::WRAPLINE)
+    };
+    let halves = |line| (0..grid.columns()).any(|column| is_half(&grid[Line(line)], column, grid.columns()));
+    waits(&grid.cursor) || waits(&grid.saved_cursor) || (0..grid.screen_lines() as i32).any(halves)
 }

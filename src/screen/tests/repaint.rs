@@ -3,7 +3,7 @@
 use super::super::paint::Painter;
 use super::super::settle::Settler;
 use super::super::{Checkpoint, HistoryJob, Screen};
-use super::compare::{Exactness, difference, has_halves};
+use super::compare::{Exactness, difference, is_out_of_reach};
 use super::generate::{Mix, Random, stream};
 use super::{cases, feed, reference, screen, shrink, size};
 use crate::base::WinSize;
@@ -37,7 +37,7 @@ fn drive(seed: u64, bytes: &[u8]) -> (Settler, WinSize) {
 fn check(seed: u64, stream: &[u8]) -> Result<bool, String> {
     let (mut original, now) = drive(seed, stream);
     let (again, _) = drive(seed, stream);
-    let onto_used = seed % 2 == 0;
+    let onto_used = seed.is_multiple_of(2);
     let bytes = painted(again, onto_used);
     let mut copy = reference(now, 0);
     if onto_used {
@@ -47,7 +47,7 @@ fn check(seed: u64, stream: &[u8]) -> Result<bool, String> {
         copy.engine.recorder.titles.clear();
     }
     feed(&mut copy, &bytes);
-    if is_out_of_reach(&original) {
+    if is_out_of_reach(&original.engine.recorder) {
         return Ok(false);
     }
     same(&original, &copy)?;
@@ -55,15 +55,6 @@ fn check(seed: u64, stream: &[u8]) -> Result<bool, String> {
     feed(&mut copy, TAIL);
     same(&original, &copy).map_err(|text| format!("tail: {text}"))?;
     Ok(true)
-}
-
-/// What docs/screen-limits.md says about the state before more output: the cursor stands outside the region although origin mode is on, or halves
-/// of wide characters are shown.
-fn is_out_of_reach(settler: &Settler) -> bool {
-    let recorder = &settler.engine.recorder;
-    let row = recorder.term.grid().cursor.point.line.0 as usize;
-    let origin = recorder.term.mode().contains(alacritty_terminal::term::TermMode::ORIGIN);
-    origin && !(recorder.region.0..recorder.region.1).contains(&row) || has_halves(recorder)
 }
 
 fn same(one: &Settler, other: &Settler) -> Result<(), String> {
@@ -84,7 +75,7 @@ fn any_output_repaints_to_the_same_screen_and_future() {
             let least = shrink(&bytes, |shorter| check(seed, shorter).is_err());
             let now = check(seed, &least);
             let (settler, size) = drive(seed, &least);
-            let paint = painted(settler, seed % 2 == 0);
+            let paint = painted(settler, seed.is_multiple_of(2));
             panic!(
                 "seed {seed}: {text}\nshrunk to {} at {size}\n{now:?}\npainted {}",
                 least.escape_ascii(),
@@ -103,7 +94,7 @@ fn a_snapshot_and_the_bytes_after_it_equal_the_whole_stream() {
         let size = size(random.between(5, 44) as u32, random.between(2, 10) as u32);
         let mut early = Screen { settler: reference(size, 0) };
         let offset = early.feed_all(&bytes[..random.below(bytes.len())]);
-        if is_out_of_reach(&early.settler) {
+        if is_out_of_reach(&early.settler.engine.recorder) {
             continue;
         }
         let mut viewer = reference(size, 0);
@@ -113,7 +104,7 @@ fn a_snapshot_and_the_bytes_after_it_equal_the_whole_stream() {
         early.feed_all(b".");
         feed(&mut viewer, &bytes[offset..]);
         early.feed_all(&bytes[offset..]);
-        if !is_out_of_reach(&early.settler) {
+        if !is_out_of_reach(&early.settler.engine.recorder) {
             let found = difference(&early.settler.engine.recorder, &viewer.engine.recorder, Exactness::Repaint);
             assert_eq!(found, Ok(()), "seed {seed}, offset {offset} of {}", bytes.escape_ascii());
         }
