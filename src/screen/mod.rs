@@ -22,7 +22,7 @@ use recorder::Recorder;
 use settle::{Open, Settler};
 use snapshot::Onto;
 
-pub use answers::{AnswerState, Rgb, Theme, answer};
+pub use answers::{AnswerState, Rgb, Theme, answer, color_scheme};
 pub use fitted::FittedView;
 pub use history::HistoryJob;
 pub use input::{InputFilter, InputKind};

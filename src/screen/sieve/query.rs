@@ -22,6 +22,16 @@ pub enum Terminator {
     StringTerminator,
 }
 
+impl Terminator {
+    /// As it is written.
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Bell => b"\x07",
+            Self::StringTerminator => b"\x1b\\",
+        }
+    }
+}
+
 /// A question that the sieve took out of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
