@@ -90,10 +90,7 @@ impl Host {
 
     /// A gateway that has said hello, and the session as the host described it.
     fn link(&self) -> (Gateway, Session) {
-        let mut gateway = Gateway { stream: self.connect(), decoder: LinkDecoder::default(), seen: Vec::new() };
-        gateway.say(to_host::Body::Hello(LinkHello { version_min: 1, version_max: 1, software: "test".into() }));
-        let hello = gateway.wait(|body| if let to_gateway::Body::Hello(hello) = body { Some(hello) } else { None });
-        (gateway, hello.session.unwrap())
+        Gateway::greet(self.connect())
     }
 
     /// The same, with all output so far and what comes.
@@ -117,9 +114,24 @@ impl Host {
 }
 
 impl Gateway {
+    /// Says hello on a new connection.
+    fn greet(stream: UnixStream) -> (Self, Session) {
+        let mut gateway = Self { stream, decoder: LinkDecoder::default(), seen: Vec::new() };
+        gateway.say(to_host::Body::Hello(LinkHello { version_min: 1, version_max: 1, software: "test".into() }));
+        let hello = gateway.wait(|body| if let to_gateway::Body::Hello(hello) = body { Some(hello) } else { None });
+        (gateway, hello.session.unwrap())
+    }
+
     fn say(&mut self, body: to_host::Body) {
+        self.say_all([body]);
+    }
+
+    /// Several messages in one write.
+    fn say_all(&mut self, bodies: impl IntoIterator<Item = to_host::Body>) {
         let mut out = BytesMut::new();
-        encode_control_to_host(&mut out, &ToHost { body: Some(body) });
+        for body in bodies {
+            encode_control_to_host(&mut out, &ToHost { body: Some(body) });
+        }
         self.stream.write_all(&out).unwrap();
     }
 
