@@ -5,7 +5,7 @@ mod session;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -28,10 +28,20 @@ use crate::wire::{Frame, LinkDecoder, encode_control_to_host};
 /// A wait that lasts so long is a failure, however slow the machine.
 const HANG: Duration = Duration::from_secs(120);
 
+fn hello() -> to_host::Body {
+    to_host::Body::Hello(LinkHello { version_min: 1, version_max: 1, software: "test".into() })
+}
+
 /// A host on its own thread, with what a launch would have prepared.
 struct Host {
     dir: PathBuf,
     thread: JoinHandle<std::io::Result<()>>,
+}
+
+/// A host before its thread runs; connections wait.
+struct Prepared {
+    dir: PathBuf,
+    outside: Outside,
 }
 
 /// A gateway's end of the link.
@@ -49,43 +59,11 @@ impl Host {
     }
 
     fn start_as(script: &str, ring: usize, gateway_uid: u32, exec_error: Option<File>) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("portcullis-host-{}-{count}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let listen = |name: &str| StreamListener::new(UnixListener::bind(dir.join(name)).unwrap().into()).unwrap();
-        let pair = pty::open(WinSize::DEFAULT).unwrap();
-        let terminal = || Stdio::from(pair.terminal.try_clone().unwrap());
-        // A session of its own with the terminal as controlling terminal, as the launch makes it.
-        let agent = Command::new("setsid")
-            .args(["--ctty", "/bin/sh", "-c", script])
-            .current_dir(&dir)
-            .stdin(terminal())
-            .stdout(terminal())
-            .stderr(terminal())
-            .spawn()
-            .unwrap();
-        drop(pair.terminal);
-        let outside = Outside {
-            pty: Some(PtyMaster::new(pair.master).unwrap()),
-            listener: listen("link"),
-            hooks: Some(listen("hook")),
-            agent: Some(Process::open(agent.id() as i32).unwrap()),
-            exec_error,
-            signals: None,
-            gateway_uid,
-        };
-        let thread = std::thread::spawn(move || {
-            let core = Core::new(Session { name: "s".into(), ..Session::default() }, LogId::from_bytes([1; 16]), ring);
-            EventLoop::new(core, outside).run()
-        });
-        Self { dir, thread }
+        Prepared::new(script, gateway_uid, exec_error).run(ring)
     }
 
     fn connect(&self) -> UnixStream {
-        let stream = UnixStream::connect(self.dir.join("link")).unwrap();
-        stream.set_read_timeout(Some(HANG)).unwrap();
-        stream
+        connect(&self.dir)
     }
 
     /// A gateway that has said hello, and the session as the host described it.
@@ -113,11 +91,62 @@ impl Host {
     }
 }
 
+impl Prepared {
+    fn new(script: &str, gateway_uid: u32, exec_error: Option<File>) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("portcullis-host-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let listen = |name: &str| StreamListener::new(UnixListener::bind(dir.join(name)).unwrap().into()).unwrap();
+        let pair = pty::open(WinSize::DEFAULT).unwrap();
+        let terminal = || Stdio::from(pair.terminal.try_clone().unwrap());
+        // A session of its own with the terminal as controlling terminal, as the launch makes it.
+        let agent = Command::new("setsid")
+            .args(["--ctty", "/bin/sh", "-c", script])
+            .current_dir(&dir)
+            .stdin(terminal())
+            .stdout(terminal())
+            .stderr(terminal())
+            .spawn()
+            .unwrap();
+        drop(pair.terminal);
+        let outside = Outside {
+            pty: Some(PtyMaster::new(pair.master).unwrap()),
+            listener: listen("link"),
+            hooks: Some(listen("hook")),
+            agent: Some(Process::open(agent.id() as i32).unwrap()),
+            exec_error,
+            signals: None,
+            gateway_uid,
+        };
+        Self { dir, outside }
+    }
+
+    fn run(self, ring: usize) -> Host {
+        let Self { dir, outside } = self;
+        let thread = std::thread::spawn(move || {
+            let core = Core::new(Session { name: "s".into(), ..Session::default() }, LogId::from_bytes([1; 16]), ring);
+            EventLoop::new(core, outside).run()
+        });
+        Host { dir, thread }
+    }
+}
+
+fn connect(dir: &Path) -> UnixStream {
+    let stream = UnixStream::connect(dir.join("link")).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
+    stream
+}
+
 impl Gateway {
+    fn new(stream: UnixStream) -> Self {
+        Self { stream, decoder: LinkDecoder::default(), seen: Vec::new() }
+    }
+
     /// Says hello on a new connection.
     fn greet(stream: UnixStream) -> (Self, Session) {
-        let mut gateway = Self { stream, decoder: LinkDecoder::default(), seen: Vec::new() };
-        gateway.say(to_host::Body::Hello(LinkHello { version_min: 1, version_max: 1, software: "test".into() }));
+        let mut gateway = Self::new(stream);
+        gateway.say(hello());
         let hello = gateway.wait(|body| if let to_gateway::Body::Hello(hello) = body { Some(hello) } else { None });
         (gateway, hello.session.unwrap())
     }
