@@ -2,6 +2,8 @@
 
 mod reach;
 mod ring;
+mod shared;
 
 pub use reach::{Reach, lost, reach};
 pub use ring::Ring;
+pub use shared::SharedRing;

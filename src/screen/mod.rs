@@ -1,4 +1,4 @@
-//! The state of one session's terminal: what a program has drawn, repainted for whoever attaches. Knows no clock, no file and no viewer.
+//! What a terminal would do with an agent's output: sieve, answers, input filter, engine and its repaints. Knows no I/O, no clock and no viewer.
 
 mod answers;
 mod engine;
@@ -12,11 +12,10 @@ mod settle;
 mod sieve;
 mod skip;
 mod snapshot;
+mod state;
 #[cfg(test)]
 mod tests;
 mod text;
-
-use alacritty_terminal::term::TermMode;
 
 use crate::base::WinSize;
 use recorder::Recorder;
@@ -28,6 +27,7 @@ pub use fitted::FittedView;
 pub use history::HistoryJob;
 pub use input::{InputFilter, InputKind};
 pub use sieve::{ColorSlot, Mark, Note, Piece, Query, Sieve, Sieved, Terminator, What};
+pub use state::ScreenState;
 
 /// How far [`Screen::settle`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,31 +45,6 @@ pub struct Checkpoint {
     pub size: WinSize,
     /// What paints the screen on a blank terminal of that size.
     pub snapshot: Vec<u8>,
-}
-
-/// What a host wants to know about the screen without painting it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ScreenState {
-    /// Title as the program set it.
-    pub title: String,
-    /// Zero-based row and column.
-    pub cursor: (u16, u16),
-    /// The cursor is shown.
-    pub cursor_visible: bool,
-    /// The alternate screen is active.
-    pub alternate: bool,
-    /// Pastes must be bracketed (mode 2004).
-    pub bracketed_paste: bool,
-    /// Arrow keys are sent as SS3 (mode 1).
-    pub application_cursor: bool,
-    /// The keypad is in application mode.
-    pub application_keypad: bool,
-    /// Any mouse reporting mode is on.
-    pub mouse: bool,
-    /// Kitty keyboard flags in force.
-    pub kitty_flags: u8,
-    /// A synchronized update (mode 2026) is open.
-    pub synchronized: bool,
 }
 
 /// The terminal of one session. Takes in output lazily: [`Screen::settle`] when somebody asks, not for each byte.
@@ -145,28 +120,12 @@ impl Screen {
 
     /// Modes, title and cursor.
     pub fn state(&self) -> ScreenState {
-        let recorder = self.recorder();
-        let mode = recorder.term.mode();
-        let point = recorder.term.grid().cursor.point;
-        ScreenState {
-            title: recorder.title.clone().unwrap_or_default(),
-            cursor: (point.line.0.max(0) as u16, point.column.0 as u16),
-            cursor_visible: mode.contains(TermMode::SHOW_CURSOR),
-            alternate: recorder.alternate(),
-            bracketed_paste: mode.contains(TermMode::BRACKETED_PASTE),
-            application_cursor: mode.contains(TermMode::APP_CURSOR),
-            application_keypad: mode.contains(TermMode::APP_KEYPAD),
-            mouse: mode.intersects(TermMode::MOUSE_MODE),
-            kitty_flags: recorder.key_flags().bits(),
-            synchronized: recorder.synchronized,
-        }
+        state::screen_state(self.recorder())
     }
 
-    /// What queries about the screen are answered with.
+    /// What answers to queries depend on, as far as the screen knows it: the host completes pixels, focus and colour reports.
     pub fn answer_state(&self) -> AnswerState {
-        let (row, column) = self.state().cursor;
-        let region = (1, self.size().rows());
-        AnswerState { size: self.size(), cursor: (row + 1, column + 1), region, ..AnswerState::default() }
+        state::answer_state(self.recorder(), self.size())
     }
 
     /// Where a history job may begin later: for each 1 MiB of output one.

@@ -95,8 +95,8 @@ impl Painter {
     pub(super) fn take_pen(&mut self, cell: &Cell) {
         let pen = Pen::of(cell);
         if pen != self.pen {
-            let sgr = change(&self.pen, &pen);
-            self.text(&sgr);
+            let parameters = parameters(Some(&self.pen), &pen);
+            self.text(&format!("\x1b[{parameters}m"));
             self.pen = pen;
         }
         let link = cell.hyperlink();
@@ -238,12 +238,17 @@ fn glyph(row: &Row<Cell>, column: usize, end: usize) -> Glyph {
     }
 }
 
-/// The SGR that turns one pen into another: colours alone where the attributes stay, otherwise from a reset.
-fn change(from: &Pen, to: &Pen) -> String {
+/// The parameters of the SGR that makes the pen of this cell out of any other.
+pub(super) fn pen_parameters(cell: &Cell) -> String {
+    parameters(None, &Pen::of(cell))
+}
+
+/// The SGR parameters that turn one pen into another: colours alone where the attributes stay, otherwise from a reset.
+fn parameters(from: Option<&Pen>, to: &Pen) -> String {
     let mut codes = String::new();
-    let mut from = from.clone();
-    if from.flags != to.flags || *to == Pen::default() {
-        from = Pen::default();
+    let stays = from.filter(|from| from.flags == to.flags && *to != Pen::default());
+    let from = stays.cloned().unwrap_or_default();
+    if stays.is_none() {
         codes.push_str("0;");
         for (flag, code) in [
             (Flags::BOLD, "1;"),
@@ -281,7 +286,8 @@ fn change(from: &Pen, to: &Pen) -> String {
             Some(Color::Named(_)) | None => codes.push_str("59;"),
         }
     }
-    format!("\x1b[{}m", codes.trim_end_matches(';'))
+    codes.truncate(codes.trim_end_matches(';').len());
+    codes
 }
 
 /// A colour's SGR parameters; `base` is 30 for the foreground, 40 for the background.

@@ -31,6 +31,8 @@ const LINK_BYTES: usize = 2048;
 const LINKS_BYTES: usize = 1024 * 1024;
 /// Private modes remembered although the engine does not know them.
 const PRIVATE_MODES: usize = 64;
+/// Alternate scroll and urgency hints: on by default here, off in other terminals, so that only a program's choice is worth repeating.
+const ON_BY_DEFAULT: [u16; 2] = [1007, 1042];
 /// Distance of the tab stops that a terminal starts with.
 const TAB: usize = 8;
 
@@ -41,8 +43,9 @@ pub(super) struct Recorder {
     pub(super) region: (usize, usize),
     pub(super) tabs: Vec<bool>,
     pub(super) active_charset: CharsetIndex,
-    pub(super) title: Option<String>,
-    pub(super) titles: Vec<Option<String>>,
+    /// Never set and set to nothing are the same to everybody who sees it.
+    pub(super) title: String,
+    pub(super) titles: Vec<String>,
     /// Kitty keyboard stacks of the active and of the other screen.
     pub(super) keys: Vec<KeyboardModes>,
     pub(super) other_keys: Vec<KeyboardModes>,
@@ -96,7 +99,7 @@ impl Recorder {
             region: (0, usize::from(size.rows())),
             tabs: default_tabs(usize::from(size.cols())),
             active_charset: CharsetIndex::G0,
-            title: None,
+            title: String::new(),
             titles: Vec::new(),
             keys: Vec::new(),
             other_keys: Vec::new(),
@@ -133,6 +136,8 @@ impl Recorder {
         if let Some(primary) = &mut self.primary {
             primary.resize(true, rows, cols);
             unwrap_cursors(primary);
+            // Entering saved the cursor; a reflow moves it and leaves what was saved behind.
+            primary.saved_cursor = primary.cursor.clone();
             primary.truncate();
         }
         unwrap_cursors(self.term.grid_mut());
@@ -168,6 +173,17 @@ impl Recorder {
         flags.set(KeyboardModes::REPORT_ALL_KEYS_AS_ESC, mode.contains(TermMode::REPORT_ALL_KEYS_AS_ESC));
         flags.set(KeyboardModes::REPORT_ASSOCIATED_TEXT, mode.contains(TermMode::REPORT_ASSOCIATED_TEXT));
         flags
+    }
+
+    /// The parameter of DECSCUSR.
+    pub(super) fn cursor_style_number(&self) -> u8 {
+        let Some(style) = self.cursor_style else { return 0 };
+        let steady = match style.shape {
+            CursorShape::Underline => 4,
+            CursorShape::Beam => 6,
+            CursorShape::Block | CursorShape::HollowBlock | CursorShape::Hidden => 2,
+        };
+        steady - u8::from(style.blinking)
     }
 
     fn cells(&self) -> usize {
@@ -267,7 +283,6 @@ impl Recorder {
             NamedPrivateMode::SwapScreenAndSetRestoreCursor if on => return self.enter_alternate(),
             NamedPrivateMode::SwapScreenAndSetRestoreCursor => return self.leave_alternate(),
             NamedPrivateMode::SyncUpdate => self.synchronized = on,
-            // On by default in the engine, off in other terminals: only an explicit choice is worth repeating.
             NamedPrivateMode::AlternateScroll | NamedPrivateMode::UrgencyHints => self.remember_mode(named as u16, on),
             NamedPrivateMode::BlinkingCursor => {
                 self.cursor_style.get_or_insert_default().blinking = on;
@@ -345,12 +360,11 @@ impl Handler for Recorder {
     }
 
     fn set_title(&mut self, title: Option<String>) {
-        self.title = title.map(|mut title| {
-            title.retain(|c| !c.is_control());
-            let end = (0..=TITLE_BYTES.min(title.len())).rev().find(|&at| title.is_char_boundary(at));
-            title.truncate(end.unwrap_or(0));
-            title
-        });
+        let mut title = title.unwrap_or_default();
+        title.retain(|c| !c.is_control());
+        let end = (0..=TITLE_BYTES.min(title.len())).rev().find(|&at| title.is_char_boundary(at));
+        title.truncate(end.unwrap_or(0));
+        self.title = title;
     }
 
     fn push_title(&mut self) {
@@ -453,13 +467,16 @@ impl Handler for Recorder {
         self.region = (0, self.term.screen_lines());
         self.tabs = default_tabs(self.tabs.len());
         self.active_charset = CharsetIndex::G0;
-        self.title = None;
+        self.title.clear();
         self.titles.clear();
         self.keys.clear();
         self.other_keys.clear();
         self.cursor_style = None;
         self.modify_other_keys = 0;
-        self.private_modes.clear();
+        // Not forgotten: a viewer may have missed the reset.
+        for (number, on) in &mut self.private_modes {
+            *on = ON_BY_DEFAULT.contains(number);
+        }
         self.synchronized = false;
         self.primary = None;
     }

@@ -5,7 +5,7 @@ use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
 use alacritty_terminal::index::Column;
 use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::{Cell, Flags};
-use alacritty_terminal::vte::ansi::{CharsetIndex, CursorShape, KeyboardModes, StandardCharset};
+use alacritty_terminal::vte::ansi::{CharsetIndex, KeyboardModes, StandardCharset};
 
 use super::paint::Painter;
 use super::recorder::{Recorder, default_tabs};
@@ -52,7 +52,7 @@ pub(super) fn snapshot(recorder: &Recorder, onto: Onto) -> Vec<u8> {
     painter.push(b"\x1b7");
     plain(&mut painter);
     palette(&mut painter, recorder, onto);
-    titles(&mut painter, recorder);
+    titles(&mut painter, recorder, onto);
     tab_stops(&mut painter, recorder);
     finish(&mut painter, recorder, onto);
     painter.out
@@ -133,12 +133,12 @@ fn palette(painter: &mut Painter, recorder: &Recorder, onto: Onto) {
     }
 }
 
-fn titles(painter: &mut Painter, recorder: &Recorder) {
+fn titles(painter: &mut Painter, recorder: &Recorder, onto: Onto) {
     for title in &recorder.titles {
-        painter.text(&format!("\x1b]2;{}\x1b\\\x1b[22;2t", title.as_deref().unwrap_or_default()));
+        painter.text(&format!("\x1b]2;{title}\x1b\\\x1b[22;2t"));
     }
-    if recorder.title.is_some() || !recorder.titles.is_empty() {
-        painter.text(&format!("\x1b]2;{}\x1b\\", recorder.title.as_deref().unwrap_or_default()));
+    if !recorder.title.is_empty() || !recorder.titles.is_empty() || onto == Onto::Used {
+        painter.text(&format!("\x1b]2;{}\x1b\\", recorder.title));
     }
 }
 
@@ -178,7 +178,7 @@ fn finish(painter: &mut Painter, recorder: &Recorder, onto: Onto) {
     if recorder.modify_other_keys != 0 || onto == Onto::Used {
         painter.text(&format!("\x1b[>4;{}m", recorder.modify_other_keys));
     }
-    cursor_style(painter, recorder);
+    painter.text(&format!("\x1b[{} q", recorder.cursor_style_number()));
     let flags = recorder.key_flags();
     if flags != recorder.keys.last().copied().unwrap_or(KeyboardModes::NO_MODE) || onto == Onto::Used {
         painter.text(&format!("\x1b[={};1u", flags.bits()));
@@ -219,19 +219,4 @@ fn modes(painter: &mut Painter, mode: TermMode) {
             painter.text(&format!("\x1b[{number}h"));
         }
     }
-}
-
-fn cursor_style(painter: &mut Painter, recorder: &Recorder) {
-    let number = match recorder.cursor_style {
-        None => 0,
-        Some(style) => {
-            let steady = match style.shape {
-                CursorShape::Underline => 4,
-                CursorShape::Beam => 6,
-                CursorShape::Block | CursorShape::HollowBlock | CursorShape::Hidden => 2,
-            };
-            steady - u8::from(style.blinking)
-        }
-    };
-    painter.text(&format!("\x1b[{number} q"));
 }

@@ -31,7 +31,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) enum Received {
     /// A permitted order.
-    Order(Order),
+    Order(Box<Order>),
     /// Nothing now.
     Nothing,
     /// The peer is gone, or did what ends its connection.
@@ -60,7 +60,7 @@ impl Connection {
             Err(error) => return Received::Over(Some(error.to_string())),
         };
         match self.gate.admit(order.body.as_ref()) {
-            Ok(()) => Received::Order(order),
+            Ok(()) => Received::Order(Box::new(order)),
             Err(error) => Received::Over(Some(error.to_string())),
         }
     }

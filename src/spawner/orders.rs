@@ -254,14 +254,11 @@ impl Service {
         if let Some(starting) = self.starts.remove(&session) {
             self.start_failed(starting, &Refusal::new("launch-failed", "the session was stopped while it started"));
         }
-        let sessions = self.hosts.find(session).map(super::sessions::Host::ids).into_iter().collect();
-        let mut stop = Stop::new(asker, sessions, false, grace, now);
-        if stop.sessions.is_empty() {
+        match self.hosts.find(session).map(super::sessions::Host::ids) {
+            Some(ids) => self.stops.push(Stop::new(asker, vec![ids], false, grace, now)),
             // Nothing is left of it: that is what was asked for.
-            stop.sessions.clear();
-            return self.answer(asker, stopped(Some(session), 0), &[]);
+            None => self.answer(asker, stopped(Some(session), 0), &[]),
         }
-        self.stops.push(stop);
     }
 
     /// Lets every stop take its step.

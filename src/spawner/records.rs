@@ -100,7 +100,7 @@ mod tests {
         // Under another session's name.
         let other = path.join(SessionId::from_bytes([8; 16]).to_string());
         std::fs::copy(path.join(record.session.to_string()), &other).unwrap();
-        assert_eq!(records.read().unwrap(), [record.clone()]);
+        assert_eq!(records.read().unwrap(), std::slice::from_ref(&record));
         assert!(!other.exists() && !path.join("torn").exists());
         records.remove(record.session).unwrap();
         records.remove(record.session).unwrap();

@@ -36,17 +36,31 @@ pub(crate) fn exit_now(status: i32) -> ! {
 
 /// The plain state that a program expects: no signal blocked, all dispositions default (Rust ignores SIGPIPE).
 pub(crate) fn default_signals() {
-    // SAFETY: `set` is initialised by sigemptyset before it is used; setting SIG_DFL installs no code of ours, and
-    // signals that cannot be changed are refused without effect.
+    // All zero is SIG_DFL without flags or mask on every architecture; larger than any kernel's structure.
+    let default = [0_u64; 8];
+    for signal in 1..=KERNEL_SIGNALS {
+        // SAFETY: by the system call, because the C library hides two signals of its own, which a parent may have
+        // ignored all the same. Installs no code, writes nothing back; what cannot be changed is refused without effect.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                KERNEL_SIGNALS / 8,
+            )
+        };
+    }
+    // SAFETY: `set` is initialised by sigemptyset before it is used.
     unsafe {
-        for signal in 1..libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
-        }
         let mut set = std::mem::MaybeUninit::uninit();
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
     }
 }
+
+/// Signals 1 to 64; a set of them has 8 bytes.
+const KERNEL_SIGNALS: libc::c_long = 64;
 
 /// Makes descriptors 0, 1 and 2 what is given; all of them survive an exec.
 pub(crate) fn set_stdio(descriptors: [BorrowedFd<'_>; 3]) -> io::Result<()> {

@@ -18,3 +18,4 @@ pub(crate) mod seqpacket;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stream;
+pub(crate) mod terminal;

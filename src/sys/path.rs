@@ -12,6 +12,9 @@ use rustix::io::Errno;
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// For opening a directory that must not be reached by a symlink, as std's custom flags.
 pub(crate) const NO_FOLLOW_DIRECTORY: i32 = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+/// For opening a FIFO without waiting.
+#[cfg(test)]
+pub(crate) const NONBLOCK: i32 = libc::O_NONBLOCK;
 /// Group and others may write.
 const WRITABLE: u32 = 0o022;
 /// Only owners may remove and rename here.

@@ -101,6 +101,15 @@ pub(crate) fn no_new_privileges() -> io::Result<()> {
     Ok(rustix::thread::set_no_new_privs(true)?)
 }
 
+/// Makes this thread alone act as another user with that number's group; only its end gives root back.
+#[cfg(test)]
+pub(crate) fn appear_as(number: u32) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(number), Gid::from_raw(number));
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    Ok(rustix::thread::set_thread_res_uid(Uid::ROOT, uid, Uid::ROOT)?)
+}
+
 fn step<T>(step: &'static str, result: rustix::io::Result<T>) -> Result<T, DropError> {
     result.map_err(|error| DropError::Step { step, source: error.into() })
 }

@@ -26,6 +26,7 @@ pub(crate) enum Ended {
 
 /// What the spawner sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "KILL is what the signal is called")]
 pub(crate) enum Kill {
     /// SIGHUP.
     HangUp,

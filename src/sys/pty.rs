@@ -1,7 +1,7 @@
 //! Opening a pseudo-terminal and handing its terminal side to an account; does not read or write either.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::pty::OpenptFlags;
@@ -48,6 +48,7 @@ pub(crate) fn control(terminal: BorrowedFd<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_pair_has_its_size_and_belongs_to_whom_it_was_given() {

@@ -10,7 +10,7 @@
 //!   DECDLD, DECRSPS, sequences that no grammar allows, and those that their own end never came to.
 //!
 //! What stays reads the same to every parser: C1 controls in UTF-8 become `ESC` forms, a control character inside a
-//! sequence is put before it, DEL inside goes, a string always ends with BEL or `ESC \`.
+//! sequence is put before it, DEL inside goes, a string holds no C1 control and always ends with BEL or `ESC \`.
 
 mod control;
 mod query;
@@ -23,7 +23,7 @@ pub use sieved::{Mark, Note, Piece, Sieved, What};
 
 use control::Verdict;
 use memchr::memchr3;
-use sequence::{BEL, C1_LEAD, C1_ST, CAN, Csi, DEL, ENQ, ESC, Form, SUB, StringKind};
+use sequence::{BEL, C1_LEAD, C1_ST, CAN, Csi, DEL, ENQ, ESC, Form, SI, SO, SUB, StringKind};
 use strings::{Fate, Opening, Part};
 
 /// Most bytes of an unfinished sequence; an OSC that must be read whole has to end within them.
@@ -41,6 +41,10 @@ pub struct Sieve {
     collected: Vec<u8>,
     /// Modes 1004, 2031 and 2048 as last set, for RIS.
     reports: [bool; 3],
+    /// Bytes kept by earlier pushes.
+    passed: u64,
+    /// The stream's offset behind the last bell: a run of bells is one note.
+    rang: Option<u64>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -88,12 +92,11 @@ impl Sieve {
     pub fn push(&mut self, input: &[u8], out: &mut Sieved) {
         out.clear();
         let start = self.push_held(input, out);
-        let rest = input.get(start..).unwrap_or_default();
-        if rest.is_empty() {
-            return;
+        if start < input.len() {
+            let at = self.run(Source { bytes: input, held: false }, start, input.len(), out);
+            self.hold.extend_from_slice(input.get(at..).unwrap_or_default());
         }
-        let at = self.run(Source { bytes: input, held: false }, start, input.len(), out);
-        self.hold.extend_from_slice(input.get(at..).unwrap_or_default());
+        self.passed += out.kept() as u64;
     }
 
     /// The stream is over: what is held goes, an open string is ended.
@@ -146,7 +149,7 @@ impl Sieve {
         let mut shift = 0;
         while at < enough {
             let next = match self.state {
-                State::Ground => self.ground(source, at, &mut shift, out),
+                State::Ground => self.ground(source, at, (enough, &mut shift), out),
                 State::Skip => Some(self.skip(source, at, out)),
                 State::String(open) => self.string(source, at, open, out),
             };
@@ -158,59 +161,51 @@ impl Sieve {
         at
     }
 
-    /// Text up to the next special byte, and what stands there.
-    fn ground(&mut self, source: Source<'_>, at: usize, shift: &mut usize, out: &mut Sieved) -> Option<usize> {
+    /// Text and plain sequences, then the one thing that needs a look.
+    fn ground(
+        &mut self,
+        source: Source<'_>,
+        at: usize,
+        (enough, shift): (usize, &mut usize),
+        out: &mut Sieved,
+    ) -> Option<usize> {
         let bytes = source.bytes;
-        let len = bytes.len();
-        let rest = bytes.get(at..)?;
         if *shift <= at {
-            *shift = memchr3(ENQ, 0x0e, 0x0f, rest).map_or(len, |found| at + found);
-            if *shift == at {
-                match bytes.get(at) {
-                    Some(&ENQ) => out.note(What::Query(Query::Refused("ENQ"))),
-                    _ => {
-                        out.mark(Mark::Mixed);
-                        source.keep(at, at + 1, out);
-                    }
-                }
-                return Some(at + 1);
+            let rest = bytes.get(at..).unwrap_or_default();
+            *shift = memchr3(ENQ, SO, SI, rest).map_or(bytes.len(), |found| at + found);
+        }
+        let (end, mark) = plain(bytes, at, *shift, enough);
+        if end > at {
+            source.keep(at, end, out);
+            out.mark(mark);
+            return Some(end);
+        }
+        match bytes.get(at..).unwrap_or_default() {
+            [] | [C1_LEAD] => None,
+            [ENQ, ..] => {
+                out.note(What::Query(Query::Refused("ENQ")));
+                Some(at + 1)
             }
-        }
-        let special = memchr3(ESC, BEL, C1_LEAD, rest).map_or(len, |found| at + found).min(*shift);
-        if special > at {
-            source.keep(at, special, out);
-            return Some(special);
-        }
-        match rest {
             [BEL, ..] => {
-                source.keep(at, at + 1, out);
-                out.note(What::Bell);
+                self.bell(source, at, out);
                 Some(at + 1)
             }
-            [C1_LEAD] => None,
-            [C1_LEAD, second, ..] if !sequence::is_c1(*second) => {
-                if (0x80..=0x9f).contains(second) {
-                    out.mark(Mark::Mixed);
-                }
-                source.keep(at, at + 1, out);
+            // It must not meet a continuation byte behind what is removed; parsers show it like this.
+            [C1_LEAD, ESC | ENQ | C1_LEAD, ..] => {
+                out.keep_own("\u{fffd}".as_bytes());
                 Some(at + 1)
             }
-            _ => self.sequence(source, at, rest, out),
+            [SO | SI, ..] => {
+                source.keep(at, at + 1, out);
+                out.mark(Mark::Mixed);
+                Some(at + 1)
+            }
+            rest => self.sequence(source, at, rest, out),
         }
     }
 
     /// A sequence begins at `at`; `rest` is everything from there.
     fn sequence(&mut self, source: Source<'_>, at: usize, rest: &[u8], out: &mut Sieved) -> Option<usize> {
-        if let [ESC, b'[', body @ ..] = rest {
-            let body = body.get(..sequence::SEQUENCE_MOST - 2).unwrap_or(body);
-            let params = body.iter().position(|byte| !(0x30..=0x3b).contains(byte)).unwrap_or(body.len());
-            if let Some(mark) = body.get(params).and_then(|&last| control::simple(last)) {
-                let end = at + 2 + params + 1;
-                source.keep(at, end, out);
-                out.mark(mark);
-                return Some(end);
-            }
-        }
         let scanned = sequence::scan(rest);
         let len = match scanned.form {
             Form::Incomplete => return None,
@@ -247,16 +242,22 @@ impl Sieve {
         for index in from..to {
             match source.bytes.get(index) {
                 Some(&ENQ) => out.note(What::Query(Query::Refused("ENQ"))),
-                Some(&BEL) => {
-                    source.keep(index, index + 1, out);
-                    out.note(What::Bell);
-                }
+                Some(&BEL) => self.bell(source, index, out),
                 Some(0x00..=0x1f) => {
                     source.keep(index, index + 1, out);
                     out.mark(Mark::Mixed);
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn bell(&mut self, source: Source<'_>, at: usize, out: &mut Sieved) {
+        let again = self.rang == Some(self.passed + out.kept() as u64);
+        source.keep(at, at + 1, out);
+        self.rang = Some(self.passed + out.kept() as u64);
+        if !again {
+            out.note(What::Bell);
         }
     }
 
@@ -360,9 +361,10 @@ impl Sieve {
                 let open = Open { kind, fate, seen: 0 };
                 if open.passes() {
                     let header = body.get(..header).unwrap_or_default();
-                    if dirty || header.iter().any(|&byte| byte < 0x20) {
+                    let clean = strings::without_controls(header);
+                    if dirty || clean.len() < header.len() {
                         out.keep_own(&sequence::clean(introducer));
-                        out.keep_own(&strings::without_controls(header));
+                        out.keep_own(&clean);
                     } else {
                         source.keep(at, at + len + header.len(), out);
                     }
@@ -374,9 +376,10 @@ impl Sieve {
             }
             Opening::Whole(whole) => {
                 let contents = body.get(..whole.contents).unwrap_or_default();
-                let controls = contents.iter().any(|&byte| byte < 0x20);
-                let as_is = (!dirty && !controls && !whole.c1_end).then_some((at, at + len + whole.len));
-                whole_osc(source, as_is, &strings::without_controls(contents), whole.terminator, out);
+                let clean = strings::without_controls(contents);
+                let exact = !dirty && clean.len() == contents.len() && !whole.c1_end;
+                let as_is = exact.then_some((at, at + len + whole.len));
+                whole_osc(source, as_is, &clean, whole.terminator, out);
                 Some(at + len + whole.len)
             }
         }
@@ -419,11 +422,13 @@ impl Sieve {
                 self.abort_string(open, out);
                 Some(at)
             }
-            [C1_LEAD, ..] if open.kind != StringKind::Dcs => {
-                self.payload(source, at, at + 1, open, out);
-                Some(at + 1)
+            [C1_LEAD, 0xa0..=0xbf, ..] if open.kind != StringKind::Dcs => {
+                self.payload(source, at, at + 2, open, out);
+                Some(at + 2)
             }
-            // BEL and ENQ; in a DCS bytes beyond ASCII, one of which ends it for some parsers.
+            // Any other C1 control ends the string for some parsers and is text for others.
+            [C1_LEAD, 0x80..=0xbf, ..] => Some(at + 2),
+            // BEL and ENQ; a C1 lead alone; in a DCS bytes beyond ASCII, one of which ends it for some parsers.
             _ => Some(at + 1),
         }
     }
@@ -489,6 +494,47 @@ impl Open {
     fn passes(&self) -> bool {
         matches!(self.fate, Fate::Pass(_) | Fate::Title)
     }
+}
+
+/// How far text and sequences reach, from `at`, that pass at a glance; `limit` is the first ENQ, SO or SI, `enough` is far
+/// enough.
+fn plain(bytes: &[u8], mut at: usize, limit: usize, enough: usize) -> (usize, Mark) {
+    let mut mark = Mark::Plain;
+    while at < enough {
+        let rest = bytes.get(at..).unwrap_or_default();
+        at = (at + special(rest)).min(limit);
+        match bytes.get(at..).unwrap_or_default() {
+            [ESC, b'[', body @ ..] => {
+                let body = body.get(..sequence::SEQUENCE_MOST - 2).unwrap_or(body);
+                let params = body.iter().position(|byte| !(0x30..=0x3b).contains(byte)).unwrap_or(body.len());
+                match body.get(params).and_then(|&last| control::simple(last)) {
+                    Some(found) => mark = mark.max(found),
+                    None => break,
+                }
+                at += 2 + params + 1;
+            }
+            [C1_LEAD, second, ..] if !sequence::is_c1(*second) && !matches!(*second, ESC | ENQ | C1_LEAD) => {
+                if (0x80..=0x9f).contains(second) {
+                    mark = mark.max(Mark::Mixed);
+                }
+                at += 1;
+            }
+            _ => break,
+        }
+    }
+    (at, mark)
+}
+
+/// Bytes before the next ESC, BEL or C1 lead.
+fn special(rest: &[u8]) -> usize {
+    // Where sequences are dense the next one is near, and calling the fast search costs more than it saves.
+    const NEAR: usize = 16;
+    let near = rest.get(..NEAR).unwrap_or(rest);
+    if let Some(found) = near.iter().position(|byte| matches!(byte, &ESC | &BEL | &C1_LEAD)) {
+        return found;
+    }
+    let far = rest.get(NEAR..).unwrap_or_default();
+    near.len() + memchr3(ESC, BEL, C1_LEAD, far).unwrap_or(far.len())
 }
 
 /// An OSC that was read whole; `as_is` is where it stands if it may pass unchanged.

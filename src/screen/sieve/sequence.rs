@@ -8,6 +8,9 @@ pub(super) const ESC: u8 = 0x1b;
 pub(super) const BEL: u8 = 0x07;
 pub(super) const ENQ: u8 = 0x05;
 pub(super) const DEL: u8 = 0x7f;
+/// Shifts between character sets.
+pub(super) const SO: u8 = 0x0e;
+pub(super) const SI: u8 = 0x0f;
 /// First byte of a C1 control in UTF-8.
 pub(super) const C1_LEAD: u8 = 0xc2;
 /// ST as second byte of a C1 control in UTF-8.

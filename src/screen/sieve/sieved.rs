@@ -42,7 +42,7 @@ pub enum What {
     Query(Query),
     /// A window title (OSC 0 or 2), kept; at most 1 KiB, without control characters.
     Title(String),
-    /// A bell, kept.
+    /// A bell, kept; bells that follow each other at once are one note.
     Bell,
     /// An OSC 52 write, removed; decoded.
     Clipboard(Vec<u8>),

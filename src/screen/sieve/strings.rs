@@ -131,9 +131,25 @@ fn whole(body: &[u8]) -> Opening {
     Opening::Incomplete
 }
 
-/// Parsers skip control characters in a string.
+/// Parsers skip C0 controls in a string; C1 controls end it for some of them.
 pub(super) fn without_controls(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().copied().filter(|&byte| byte >= 0x20).collect()
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        rest = match (first, tail) {
+            (&C1_LEAD, [second @ 0xa0..=0xbf, tail @ ..]) => {
+                out.extend([C1_LEAD, *second]);
+                tail
+            }
+            (&C1_LEAD, [0x80..=0x9f, tail @ ..]) => tail,
+            (0x00..=0x1f | &C1_LEAD, _) => tail,
+            _ => {
+                out.push(*first);
+                tail
+            }
+        };
+    }
+    out
 }
 
 /// What can be said of a string from its first bytes.
@@ -170,6 +186,12 @@ fn decide_osc(bytes: &[u8]) -> Decision {
                 value = Some(value.unwrap_or(0).saturating_mul(10).saturating_add(digit));
             }
             BEL | ESC | CAN | SUB => return osc_fate(value, index),
+            // A C1 control in the number would leave another number behind.
+            C1_LEAD => match bytes.get(index + 1) {
+                None => return Decision::Incomplete,
+                Some(&C1_ST) => return osc_fate(value, index),
+                Some(_) => return Decision::Stream(index, Fate::Drop(None)),
+            },
             0x00..=0x1f => {}
             b';' => return osc_fate(value, index + 1),
             b'I' | b'L' | b'l' if value.is_none() => return Decision::Stream(index, Fate::Drop(Some("OSC I, L, l"))),
@@ -244,6 +266,8 @@ fn decide_apc(bytes: &[u8]) -> Decision {
             0x00..=0x17 | 0x19 | 0x1c..=0x1f => {}
             b'G' if !graphics => graphics = true,
             _ if graphics => keys.push(byte),
+            // What is left of it might be a `G`.
+            0x80.. => return Decision::Stream(index, Fate::Drop(None)),
             _ => return Decision::Stream(index, Fate::Pass(PASS_MOST)),
         }
     }

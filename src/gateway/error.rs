@@ -1,0 +1,131 @@
+//! What goes wrong with a session, by blame, with the stable codes that clients see; does not know which door says it.
+
+use crate::base::{Name, NameError};
+use crate::policy::Denial;
+
+/// Why a verb on a session was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SessionError {
+    // ---- the peer
+    /// No session of that name that this key may see.
+    #[error("no session {0:?} here; `ls` shows what there is")]
+    Unknown(String),
+    /// Another session of the account has the name.
+    #[error("a session {0} exists already; choose another with --name, or attach to it")]
+    NameTaken(Name),
+    /// Not a name.
+    #[error(transparent)]
+    BadName(#[from] NameError),
+    /// A message that cannot mean anything.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Input beyond what one message may hold.
+    #[error("{0} bytes in one message; the limit is 65536: send it in pieces")]
+    InputTooLong(usize),
+    /// Input that begins beyond what came before.
+    #[error("input begins at {offered}, but only {accepted} bytes came before; send again from there")]
+    InputGap {
+        /// Where the bytes would have begun.
+        offered: u64,
+        /// What has been accepted.
+        accepted: u64,
+    },
+    /// The program does not read what is typed.
+    #[error("the session's input queue is full (256 KiB): the program does not read; {accepted} bytes of this writer were accepted")]
+    InputFull {
+        /// What has been accepted of this writer.
+        accepted: u64,
+    },
+    /// The verb needs a live session.
+    #[error("session {0} has ended; `restart {0}` starts it anew, `forget {0}` removes it")]
+    Ended(Name),
+    /// The verb needs an ended session.
+    #[error("session {0} is alive; `kill {0}` first")]
+    Lives(Name),
+    // ---- policy
+    /// The key may not.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The spawner or the router refused; code and sentence as they came.
+    #[error("{message}")]
+    Refused {
+        /// Stable code.
+        code: &'static str,
+        /// The sentence.
+        message: String,
+    },
+    /// Too much of something in too short a time.
+    #[error("too many {what}; try again in {after_ms} ms")]
+    RateLimited {
+        /// What there was too much of.
+        what: &'static str,
+        /// When it may work.
+        after_ms: u32,
+    },
+    // ---- ours
+    /// The audit entry could not be written, so nothing was done.
+    #[error("the audit log cannot be written, so nothing new is allowed; the operator must make room on its disk")]
+    AuditUnavailable,
+    /// The spawner or the host did not answer in time.
+    #[error("{0} did not answer in time; try again")]
+    Late(&'static str),
+    /// The host went away.
+    #[error("the session's host is gone")]
+    HostGone,
+    /// The spawner is not reachable.
+    #[error("the gateway cannot reach its spawner; try again")]
+    NoSpawner,
+}
+
+impl SessionError {
+    /// The stable code of docs/protocol.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "unknown-session",
+            Self::NameTaken(_) => "name-taken",
+            Self::BadName(_) | Self::BadRequest(_) => "bad-request",
+            Self::InputTooLong(_) => "input-too-long",
+            Self::InputGap { .. } => "input-gap",
+            Self::InputFull { .. } => "input-full",
+            Self::Ended(_) => "session-ended",
+            Self::Lives(_) => "session-lives",
+            Self::Denied(denial) => denial.code(),
+            Self::Refused { code, .. } => code,
+            Self::RateLimited { .. } => "rate-limited",
+            Self::AuditUnavailable => "audit-unavailable",
+            Self::Late(_) => "late",
+            Self::HostGone => "host-gone",
+            Self::NoSpawner => "gateway-restarting",
+        }
+    }
+
+    /// Whether the same message may succeed later.
+    pub(crate) fn retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::InputFull { .. }
+                | Self::RateLimited { .. }
+                | Self::AuditUnavailable
+                | Self::Late(_)
+                | Self::NoSpawner
+                | Self::Refused { code: "too-many-sessions" | "busy" | "launch-failed", .. }
+        )
+    }
+
+    /// Milliseconds to wait before a retry; 0 when there is no better figure.
+    pub(crate) fn after_ms(&self) -> u32 {
+        match self {
+            Self::RateLimited { after_ms, .. } => *after_ms,
+            other if other.retryable() => 1_000,
+            _ => 0,
+        }
+    }
+
+    /// The input offset that an input error carries.
+    pub(crate) fn accepted(&self) -> u64 {
+        match self {
+            Self::InputGap { accepted, .. } | Self::InputFull { accepted } => *accepted,
+            _ => 0,
+        }
+    }
+}

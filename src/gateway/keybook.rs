@@ -1,0 +1,88 @@
+//! The accounts' key files as the gateway last saw them; asks the spawner, parses, remembers by stamp. Judges nobody.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::authn::{KeyLine, parse_authorized_keys};
+use crate::base::{AccountName, KEY_FILE, Name, printable};
+use crate::gateway::error::SessionError;
+use crate::gateway::spawner_client::Spawner;
+use crate::gateway::verbs;
+use crate::sys::memfd;
+use crate::wire::v1;
+use crate::wire::v1::answer::Body as AnswerBody;
+use crate::wire::v1::order::Body as OrderBody;
+
+/// The cache; a hold copies an Arc or inserts one.
+pub(crate) struct Keybook {
+    spawner: Spawner,
+    /// What a `command=` may name besides verbs.
+    agents: Vec<Name>,
+    files: Mutex<HashMap<(AccountName, u32), Known>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    stamp: Bytes,
+    lines: Arc<Vec<KeyLine>>,
+}
+
+impl Keybook {
+    pub(crate) fn new(spawner: Spawner, agents: Vec<Name>) -> Self {
+        Self { spawner, agents, files: Mutex::new(HashMap::new()) }
+    }
+
+    /// The lines of the account's first `count` key files, in order, as they are now.
+    pub(crate) async fn lines(&self, account: &AccountName, count: u32) -> Result<Arc<Vec<KeyLine>>, SessionError> {
+        let mut all = Vec::new();
+        for file in 0..count {
+            all.push(self.file(account, file).await?);
+        }
+        // Most accounts have one file with keys; then nothing is copied.
+        all.retain(|lines| !lines.is_empty());
+        match all.as_slice() {
+            [only] => Ok(Arc::clone(only)),
+            several => Ok(Arc::new(several.iter().flat_map(|lines| lines.iter().cloned()).collect())),
+        }
+    }
+
+    async fn file(&self, account: &AccountName, file: u32) -> Result<Arc<Vec<KeyLine>>, SessionError> {
+        let place = (account.clone(), file);
+        let known = self.files.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned();
+        let stamp = known.as_ref().map(|known| known.stamp.clone()).unwrap_or_default();
+        let order = v1::Keys { account: account.to_string(), file, stamp };
+        let (answer, descriptors) = self.spawner.order(OrderBody::Keys(order)).await?;
+        let AnswerBody::Keys(answer) = answer else { return Err(SessionError::NoSpawner) };
+        if let Some(known) = known.filter(|_| answer.unchanged) {
+            return Ok(known.lines);
+        }
+        let lines = Arc::new(match descriptors.into_iter().next() {
+            Some(descriptor) => self.parse(account, &answer.path, descriptor),
+            None => Vec::new(),
+        });
+        if !answer.problem.is_empty() {
+            tracing::warn!(%account, path = %printable(&answer.path, 300), problem = %printable(&answer.problem, 300), "key file not used");
+        }
+        let known = Known { stamp: answer.stamp, lines: Arc::clone(&lines) };
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(place, known);
+        Ok(lines)
+    }
+
+    fn parse(&self, account: &AccountName, path: &str, descriptor: std::os::fd::OwnedFd) -> Vec<KeyLine> {
+        let bytes = match memfd::read_sealed(descriptor.as_fd(), KEY_FILE) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(%account, %error, "key file not used");
+                return Vec::new();
+            }
+        };
+        let file = parse_authorized_keys(&bytes, &|text| verbs::is_forcible(text, &|word| self.agents.iter().any(|agent| agent.as_str() == word)));
+        for problem in &file.problems {
+            tracing::warn!(%account, path = %printable(path, 300), line = problem.line, reason = %printable(&problem.reason.to_string(), 300), "key line refused");
+        }
+        file.keys
+    }
+}

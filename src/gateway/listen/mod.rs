@@ -1,0 +1,162 @@
+//! Accepting: admission, one absolute deadline, a byte budget, TLS. Knows no protocol above TLS and no session.
+
+mod admission;
+mod gate;
+mod rates;
+mod stream;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tls_tests;
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::server::TlsStream;
+
+pub(crate) use gate::{Admission, Counts, Limits, LiveConnection, Permit, Refused, TooMany};
+pub(crate) use rates::{Frequency, TooOften};
+pub(crate) use stream::{Budgeted, OverBudget, Socket};
+use tls::exporter;
+pub(crate) use tls::{Tls, TlsError};
+
+/// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A connection that was let in, on its way to log in.
+pub(crate) struct Accepted {
+    /// The stream; its reads fail beyond the byte budget until the permit is gone.
+    pub(crate) stream: Budgeted<Socket>,
+    /// Where it comes from.
+    pub(crate) peer: SocketAddr,
+    /// To be dropped, or told `logged_in`, at login; until then deadline and eviction hold.
+    pub(crate) permit: Permit,
+}
+
+/// Accepts on an inherited listener until the answer is aborted or dropped by its runtime; each connection runs `door`
+/// in a task of its own, whose panic ends that connection only.
+///
+/// # Errors
+/// The listener cannot be made non-blocking or registered.
+pub(crate) fn spawn_listener<D, F>(listener: TcpListener, admission: Admission, door: D) -> io::Result<JoinHandle<()>>
+where
+    D: Fn(Accepted) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    listener.set_nonblocking(true)?;
+    let listener = stream::watch(listener, Interest::READABLE)?;
+    Ok(tokio::spawn(accept_all(listener, admission, door)))
+}
+
+/// A connection with its TLS handshake done, on its way to log in.
+pub(crate) struct Secured {
+    /// The stream inside TLS; the byte budget counts what is outside.
+    pub(crate) stream: TlsStream<Budgeted<Socket>>,
+    /// Where it comes from.
+    pub(crate) peer: SocketAddr,
+    /// RFC 9266 tls-exporter; none below TLS 1.3.
+    pub(crate) exporter: Option<[u8; 32]>,
+    /// As [`Accepted::permit`].
+    pub(crate) permit: Permit,
+}
+
+/// [`spawn_listener`] with TLS in front of the door. A handshake that fails ends its connection without a word.
+pub(crate) fn spawn_tls_listener<D, F>(
+    listener: TcpListener,
+    admission: Admission,
+    tls: Tls,
+    door: D,
+) -> io::Result<JoinHandle<()>>
+where
+    D: Fn(Secured) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let door = Arc::new(door);
+    spawn_listener(listener, admission, move |Accepted { stream, peer, permit }| {
+        let (tls, door) = (tls.clone(), Arc::clone(&door));
+        async move {
+            match tls.accept(stream).await {
+                Ok(stream) => {
+                    let exporter = exporter(&stream);
+                    door(Secured { stream, peer, exporter, permit }).await;
+                }
+                Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
+            }
+        }
+    })
+}
+
+async fn accept_all<D, F>(listener: AsyncFd<TcpListener>, admission: Admission, door: D)
+where
+    D: Fn(Accepted) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    tracing::error!(%error, "a connection's task panicked; the others go on");
+                }
+                continue;
+            }
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                if let Some(accepted) = admit(&admission, socket, peer) {
+                    let (pending, deadline) = (accepted.permit.pending(), accepted.permit.deadline());
+                    connections.spawn(guarded(door(accepted), pending, deadline, admission.clone()));
+                }
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "accept failed; the oldest connection that is not logged in is given up");
+                admission.shed();
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn accept(listener: &AsyncFd<TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    listener.async_io(Interest::READABLE, TcpListener::accept).await
+}
+
+fn admit(admission: &Admission, socket: TcpStream, peer: SocketAddr) -> Option<Accepted> {
+    let socket = Arc::new(socket);
+    // Refused: the socket closes here. It costs less than to say so, and the counter tells the operator.
+    let permit = admission.enter(peer, &socket, Instant::now()).ok()?;
+    let stream = Socket::new(socket).ok()?;
+    let stream = Budgeted::new(stream, admission.inbound(), permit.lifted());
+    Some(Accepted { stream, peer, permit })
+}
+
+/// Runs a door. At the deadline the socket of a connection that is not logged in is shut down; the door then sees the
+/// end of its stream, and whatever tasks a library has made of it do too (dropping a future would not reach those).
+async fn guarded(door: impl Future<Output = ()>, pending: Arc<gate::Pending>, deadline: Instant, admission: Admission) {
+    let mut door = std::pin::pin!(door);
+    if tokio::time::timeout_at(deadline.into(), &mut door).await.is_ok() {
+        return;
+    }
+    if pending.end() {
+        admission.count_expired();
+    }
+    drop(pending);
+    door.await;
+}
+
+/// Errors of accept(2) that say something of one peer and nothing of us.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted | K::PermissionDenied)
+        || matches!(error.kind(), K::NetworkDown | K::NetworkUnreachable | K::HostUnreachable | K::TimedOut)
+}

@@ -1,0 +1,144 @@
+//! Ending, renaming, restarting and forgetting sessions. Knows no door.
+
+use std::time::Duration;
+
+use super::{Router, SessionHandle};
+use crate::audit::{Entry, Event, Field};
+use crate::base::{Name, SessionId};
+use crate::gateway::authority::LiveGrant;
+use crate::gateway::error::SessionError;
+use crate::gateway::session::Session;
+use crate::policy::Verb;
+use crate::wire::v1;
+use crate::wire::v1::answer::Body as AnswerBody;
+use crate::wire::v1::order::Body as OrderBody;
+
+/// Time for an agent between hang-up, TERM and KILL.
+const GRACE: Duration = Duration::from_secs(2);
+/// Until an ended session's host is gone, or a killed agent reported as ended.
+const END: Duration = Duration::from_secs(15);
+/// How often the table is looked at while a forgotten host goes.
+const LOOK: Duration = Duration::from_millis(10);
+
+impl Router {
+    /// Ends the session's processes; resolves when the agent is reported as ended.
+    pub(crate) async fn kill(&self, grant: &LiveGrant, name: &str) -> Result<v1::Session, SessionError> {
+        let handle = self.find(grant, name, Verb::Kill)?;
+        self.0.journal.append(&handle.entry(Event::Act).text(Field::Act, "kill"))?;
+        self.end(&handle.session).await?;
+        Ok(handle.session.summary())
+    }
+
+    /// The same without a key, by name: for the operator. Several accounts may use one name; all are ended.
+    pub(crate) async fn kill_any(&self, name: &str) -> Result<usize, SessionError> {
+        let named = |session: &Session| session.id().to_string() == name || session.name().is_some_and(|n| n.as_str() == name);
+        let sessions: Vec<_> = self.all().into_iter().filter(|session| !session.has_ended() && named(session)).collect();
+        if sessions.is_empty() {
+            return Err(SessionError::Unknown(name.chars().take(64).collect()));
+        }
+        for session in &sessions {
+            let entry = Entry::new(Event::Admin).text(Field::Act, "kill").text(Field::Session, &session.id().to_string());
+            self.0.journal.append(&entry)?;
+            self.end(session).await?;
+        }
+        Ok(sessions.len())
+    }
+
+    /// Ends every session.
+    pub(crate) async fn stop_all(&self) -> Result<usize, SessionError> {
+        self.0.journal.append(&Entry::new(Event::Admin).text(Field::Act, "stop --all"))?;
+        let mut stopped = 0;
+        for session in self.all() {
+            if !session.has_ended() {
+                self.end(&session).await?;
+                stopped += 1;
+            }
+            self.gone(&session).await?;
+        }
+        Ok(stopped)
+    }
+
+    /// A new name within the account.
+    pub(crate) fn rename(&self, grant: &LiveGrant, name: &str, new: &str) -> Result<v1::Session, SessionError> {
+        let handle = self.find(grant, name, Verb::Rename)?;
+        let new: Name = new.parse()?;
+        let taken = self.of_account(grant.account()).iter().any(|other| other.name().as_ref() == Some(&new));
+        if taken && handle.session.name().as_ref() != Some(&new) {
+            return Err(SessionError::NameTaken(new));
+        }
+        let entry = handle.entry(Event::Act).text(Field::Act, "rename").text(Field::Target, new.as_str());
+        self.0.journal.append(&entry)?;
+        handle.session.rename(&new)?;
+        Ok(handle.session.summary())
+    }
+
+    /// Removes an ended session: its log, screen and status.
+    pub(crate) async fn forget(&self, grant: &LiveGrant, name: &str) -> Result<(), SessionError> {
+        let handle = self.find(grant, name, Verb::Forget)?;
+        if let (false, Some(name)) = (handle.session.has_ended(), handle.session.name()) {
+            return Err(SessionError::Lives(name));
+        }
+        self.0.journal.append(&handle.entry(Event::Act).text(Field::Act, "forget"))?;
+        self.gone(&handle.session).await
+    }
+
+    /// A new agent with the same agent name, directory, session name and id; old cursors get `reset`.
+    pub(crate) async fn restart(&self, grant: &LiveGrant, name: &str) -> Result<SessionHandle, SessionError> {
+        let handle = self.find(grant, name, Verb::Restart)?;
+        let account = grant.account().clone();
+        let permit = self.0.starting.get(&account).ok_or(SessionError::NoSpawner)?;
+        let _one_at_a_time = permit.acquire().await.map_err(|_| SessionError::NoSpawner)?;
+        self.0.journal.append(&handle.entry(Event::Act).text(Field::Act, "restart"))?;
+        let old = handle.session;
+        let summary = old.summary();
+        let roots = self.account(&account).map(|account| account.roots.as_slice()).unwrap_or_default();
+        let place = super::directory::below(roots, &summary.directory)?;
+        if !old.has_ended() {
+            self.end(&old).await?;
+        }
+        old.detach_all("restarted");
+        self.gone(&old).await?;
+        let order = v1::Start {
+            session_id: summary.session_id,
+            account: summary.account,
+            agent: summary.agent,
+            mode: summary.mode,
+            root: place.root,
+            directory: place.relative,
+            size: summary.size,
+            name: summary.name,
+            creator: grant.who().to_owned(),
+            ..v1::Start::default()
+        };
+        let session = self.launch(order, old.id()).await?;
+        Ok(self.handle(session, grant))
+    }
+
+    async fn end(&self, session: &Session) -> Result<(), SessionError> {
+        if session.has_ended() {
+            return Ok(());
+        }
+        let order = v1::Stop { session_id: session.id().to_string(), grace_ms: GRACE.as_millis() as u32 };
+        match self.0.spawner.order(OrderBody::Stop(order)).await? {
+            (AnswerBody::Stopped(_), _) => {}
+            (AnswerBody::Refused(refused), _) => {
+                return Err(SessionError::Refused { code: "internal", message: refused.message });
+            }
+            _ => return Err(SessionError::NoSpawner),
+        }
+        tokio::time::timeout(END, session.ended()).await.map_err(|_| SessionError::Late("the session's host"))
+    }
+
+    /// Lets an ended session's host go and waits until it is no more.
+    async fn gone(&self, session: &Session) -> Result<(), SessionError> {
+        // A link that is down already is as good as told.
+        let _ = session.forget();
+        let id: SessionId = session.id();
+        let gone = async {
+            while self.table().get(&id).is_some_and(|known| known.is(session)) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(END, gone).await.map_err(|_| SessionError::Late("the session's host"))
+    }
+}

@@ -1,0 +1,214 @@
+//! The gateway's beginning: hello to the spawner, settings, adoption, doors. Does not know what the doors do.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::authority::{Authority, AuthoritySettings};
+use super::identity::Identity;
+use super::journal::Journal;
+use super::router::{AccountRoots, Router};
+use super::spawner_client::{self, Given, HelloError, Spawner};
+use super::listen::{Admission, Frequency, Limits, Tls, TlsError};
+use super::{Gateway, Parts, admin, listen, ssh, wss};
+use crate::audit::{AuditError, Entry, Event, Field, Opened};
+use crate::authn::IdentityError;
+use crate::base::{INBOUND_BEFORE_LOGIN, LOGIN_DEADLINE};
+use crate::config::{GatewaySettings, LimitSettings, Rate};
+use crate::gateway::error::SessionError;
+use crate::policy::AccountPolicy;
+use crate::sys::memfd;
+use crate::sys::seqpacket::Seqpacket;
+use crate::telemetry::Metrics;
+use crate::wire::v1;
+use crate::wire::v1::order::Body as OrderBody;
+
+/// The gateway's settings as JSON: some hundred accounts.
+const SETTINGS_MOST: usize = 4 << 20;
+/// A certificate chain or a key, PEM.
+const PEM_MOST: usize = 1 << 20;
+
+/// Why the gateway does not serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GatewayError {
+    /// No spawner.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// Settings that are none.
+    #[error("the spawner gave no usable settings: {0}")]
+    Settings(#[from] serde_json::Error),
+    /// The identity file.
+    #[error("the identity key: {0}")]
+    Identity(#[from] IdentityError),
+    /// The audit chain: without it nothing may be decided.
+    #[error("the audit log: {0}")]
+    Audit(#[from] AuditError),
+    /// Certificate or key.
+    #[error("the TLS certificate: {0}")]
+    Tls(#[from] TlsError),
+    /// Orders.
+    #[error("the spawner: {0}")]
+    Orders(#[from] SessionError),
+    /// The spawner is gone; whoever starts it starts the next gateway too.
+    #[error("the spawner closed the order socket")]
+    SpawnerGone,
+    /// The operating system.
+    #[error("{what}: {error}")]
+    Os {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+fn os(what: &'static str) -> impl FnOnce(std::io::Error) -> GatewayError {
+    move |error| GatewayError::Os { what, error }
+}
+
+/// Serves until the spawner goes. `start_logs` is called with the settings as soon as they are known.
+pub(crate) fn run(
+    socket: OwnedFd,
+    start_logs: impl FnOnce(&GatewaySettings),
+) -> Result<std::convert::Infallible, GatewayError> {
+    crate::sys::process::undumpable().map_err(os("becoming undumpable"))?;
+    let socket = Seqpacket::from(socket);
+    socket.set_nonblocking(true).map_err(os("the order socket"))?;
+    let mut given = spawner_client::hello(&socket)?;
+    let settings = memfd::read_sealed(given.take("config")?.as_fd(), SETTINGS_MOST).map_err(os("the settings"))?;
+    let settings: GatewaySettings = serde_json::from_slice(&settings)?;
+    start_logs(&settings);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(os("the runtime"))?;
+    runtime.block_on(serve(socket, given, settings))
+}
+
+async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -> Result<std::convert::Infallible, GatewayError> {
+    let state = given.take("state")?;
+    let journal = open_journal(&state)?;
+    let identity = Identity::parse(read_text(&state, "identity")?)?;
+    let (spawner, mut gone, orders) = spawner_client::start(socket).map_err(os("the order socket"))?;
+    let orders = tokio::spawn(orders);
+    let metrics = Metrics::default();
+    let authority = Authority::new(authority_settings(&settings), identity, journal.clone(), spawner.clone());
+    let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
+    let admission = Admission::new(admission_limits(&settings.limits));
+    let gateway = Gateway(Arc::new(Parts { authority, router, admission, metrics, settings }));
+
+    let adopted = gateway.router().adopt_all().await?;
+    tracing::info!(adopted, "the gateway serves");
+    tokio::spawn(gateway.authority().clone().recheck());
+    tokio::spawn(async move {
+        // The link's end tells more and as soon; a host that went without a link is only worth a line.
+        while let Some(host) = gone.recv().await {
+            tracing::debug!(session = %host.session_id, "a host is gone");
+        }
+    });
+    admin::start(&gateway, given.take("admin")?, given.take_if("admin.sock")).map_err(os("the admin thread"))?;
+    let pem = |fd: OwnedFd| memfd::read_sealed(fd.as_fd(), PEM_MOST).map_err(os("the TLS files"));
+    let (certificate, key) = (pem(given.take("tls-cert")?)?, pem(given.take("tls-key")?)?);
+    let (https, ssh) = (TcpListener::from(given.take("https")?), TcpListener::from(given.take("ssh")?));
+    open_doors(&gateway, https, ssh, Tls::new(&certificate, &key)?).map_err(os("the listeners"))?;
+    report_ready(&spawner, &journal).await?;
+    // The order task ends only with the spawner.
+    let _ = orders.await;
+    journal.note(&Entry::new(Event::Gateway).text(Field::Act, "ended: the spawner is gone"));
+    Err(GatewayError::SpawnerGone)
+}
+
+fn open_doors(gateway: &Gateway, https: TcpListener, ssh: TcpListener, tls: Tls) -> std::io::Result<()> {
+    let admission = gateway.admission().clone();
+    let door = gateway.clone();
+    listen::spawn_tls_listener(https, admission.clone(), tls, move |secured| {
+        wss::serve_connection(door.clone(), secured.stream, secured.exporter, secured.peer, secured.permit)
+    })?;
+    let door = gateway.clone();
+    listen::spawn_listener(ssh, admission, move |accepted| {
+        ssh::serve_connection(door.clone(), accepted.stream, accepted.peer, accepted.permit)
+    })?;
+    Ok(())
+}
+
+fn admission_limits(limits: &LimitSettings) -> Limits {
+    let frequency = |rate: Rate| Frequency { count: rate.count, period: rate.period() };
+    Limits {
+        connections: frequency(limits.connections),
+        logins: frequency(limits.logins),
+        unauthenticated: limits.unauthenticated as usize,
+        unauthenticated_per_source: limits.unauthenticated_per_source as usize,
+        connections_per_key: limits.connections_per_key,
+        session_starts: frequency(limits.session_starts),
+        messages: frequency(limits.messages),
+        input_bytes: std::num::NonZeroU32::new(limits.input_bytes_per_second).unwrap_or(std::num::NonZeroU32::MAX),
+        deadline: LOGIN_DEADLINE,
+        inbound: INBOUND_BEFORE_LOGIN,
+    }
+}
+
+async fn report_ready(spawner: &Spawner, journal: &Journal) -> Result<(), GatewayError> {
+    journal.append(&Entry::new(Event::Gateway).text(Field::Act, "serves").text(Field::Version, super::SOFTWARE))?;
+    spawner.order(OrderBody::Ready(v1::ReportReady {})).await?;
+    Ok(())
+}
+
+fn open_journal(state: &OwnedFd) -> Result<Journal, GatewayError> {
+    let folder = below(state, "audit");
+    if let Err(error) = std::fs::create_dir(&folder)
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(GatewayError::Os { what: "the audit directory", error });
+    }
+    let file = File::options()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(folder.join("gateway.jsonl"))
+        .map_err(os("the audit file"))?;
+    let (journal, opened) = Journal::open(file)?;
+    if let Opened::Torn(bytes) = opened {
+        tracing::warn!(bytes, "the audit log ended in a torn line; it is kept, followed by `recovered`");
+    }
+    Ok(journal)
+}
+
+fn read_text(state: &OwnedFd, name: &str) -> Result<String, GatewayError> {
+    let mut text = String::new();
+    let mut file = File::open(below(state, name)).map_err(os("the identity key"))?;
+    file.read_to_string(&mut text).map_err(os("the identity key"))?;
+    Ok(text)
+}
+
+/// The directory's own path may be closed to this process; its descriptor is not.
+fn below(directory: &OwnedFd, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+fn authority_settings(settings: &GatewaySettings) -> AuthoritySettings {
+    let account = |account: &crate::config::GatewayAccount| {
+        let policy = AccountPolicy {
+            name: account.name.clone(),
+            agents: account.agents.clone(),
+            roots: account.roots.clone(),
+            max_sessions: account.max_sessions,
+        };
+        (policy, account.key_files)
+    };
+    AuthoritySettings {
+        single_user: settings.single_user,
+        accounts: settings.accounts.iter().map(account).collect(),
+        agents: settings.agents.iter().map(|agent| agent.name.clone()).collect(),
+        origins: settings.origins.own.clone(),
+        require_channel_binding: settings.auth.require_channel_binding,
+    }
+}
+
+fn account_roots(settings: &GatewaySettings) -> Vec<AccountRoots> {
+    let account = |account: &crate::config::GatewayAccount| AccountRoots {
+        name: account.name.clone(),
+        roots: account.roots.iter().map(|root| root.to_string_lossy().into_owned()).collect(),
+        max_sessions: account.max_sessions,
+    };
+    settings.accounts.iter().map(account).collect()
+}

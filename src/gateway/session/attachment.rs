@@ -1,0 +1,343 @@
+//! One viewer's hold on a session, as a door uses it. Dropping it detaches. Knows no socket.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Session;
+use super::slot::{Fitting, Next, View};
+use super::state::{Requester, State, wire_size};
+use crate::audit::{Entry, Event, Field};
+use crate::base::{HOLD, INPUT_MESSAGE, Offset, WinSize, WriterId};
+use crate::gateway::authority::LiveGrant;
+use crate::gateway::error::SessionError;
+use crate::gateway::size::ViewerNumber;
+use crate::policy::{Denial, Verb};
+use crate::screen::InputFilter;
+use crate::wire::v1;
+use crate::wire::v1::to_host::Body as ToHostBody;
+
+/// A holding viewer renews its hold when it moved so far, or when a third of the time is over.
+const HOLD_STEP: u64 = 256 * 1024;
+
+/// What a viewer is told, in the order in which it has to be told. Snapshot, Bytes and Frame data go to the terminal as they are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ViewerItem {
+    /// Log bytes.
+    Bytes { offset: Offset, data: Bytes },
+    /// A repaint that represents the log up to `offset`.
+    Snapshot { offset: Offset, size: WinSize, data: Bytes, reason: &'static str },
+    /// What a fitted viewer draws while its window differs from the grid.
+    Frame { data: Bytes },
+    /// These bytes of the log are gone.
+    Lost { from: Offset, to: Offset },
+    /// The grid changed at this offset.
+    SizeChanged { size: WinSize, owner: String, offset: Offset },
+    /// Who looks.
+    Viewers(Vec<v1::Viewer>),
+    /// A title, a bell …
+    Event { offset: Offset, event: v1::Event },
+    /// The PTY took this viewer's input up to here.
+    InputTaken { offset: u64 },
+    /// The host refused input.
+    InputRefused { accepted: u64, why: v1::InputRefusal },
+    /// The agent has ended; nothing but Detached follows.
+    Ended { exit: v1::Exit, offset: Offset },
+    /// The attachment is over.
+    Detached { reason: &'static str, resumable: bool, offset: Offset },
+}
+
+/// See the module.
+pub(crate) struct Attachment {
+    session: Session,
+    number: ViewerNumber,
+    writer: WriterId,
+    drives: bool,
+    typed: InputFilter,
+    scratch: Vec<u8>,
+    held: Option<(Offset, Instant)>,
+    /// For the entries about who types and whose size it is.
+    grant: LiveGrant,
+}
+
+impl Attachment {
+    pub(super) fn new(session: Session, number: ViewerNumber, writer: WriterId, drives: bool, grant: LiveGrant) -> Self {
+        Self { session, number, writer, drives, typed: InputFilter::new(), scratch: Vec::new(), held: None, grant }
+    }
+
+    /// The session.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What comes next; nothing is lost when this future is dropped.
+    pub(crate) async fn next(&mut self) -> ViewerItem {
+        poll_fn(|context| self.poll_item(context)).await
+    }
+
+    /// What comes next.
+    pub(crate) fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<ViewerItem> {
+        loop {
+            let question = {
+                let mut state = self.session.lock();
+                let State { slots, ring, known_head, .. } = &mut *state;
+                let Some(slot) = slots.get_mut(&self.number) else { return Poll::Pending };
+                match slot.next(&View { ring: ring.as_ref(), known_head: *known_head }) {
+                    Next::Item(item) => {
+                        drop(state);
+                        self.hold(&item);
+                        return Poll::Ready(item);
+                    }
+                    Next::Wait => {
+                        slot.register(context.waker());
+                        return Poll::Pending;
+                    }
+                    Next::CatchUp(from) => state.ask_read(self.number, from),
+                    Next::Repaint(reason) => state.ask_repaint(self.number, reason),
+                }
+            };
+            if self.session.tell(question).is_err() {
+                self.session.lock().detach_viewer(self.number, "host-gone");
+            }
+        }
+    }
+
+    /// Input whose first byte has this offset in the viewer's own numbering. Never waits; what became of it comes as an item.
+    pub(crate) fn input(&mut self, offset: u64, bytes: &[u8], paste: bool) -> Result<(), SessionError> {
+        if bytes.len() > INPUT_MESSAGE {
+            return Err(SessionError::InputTooLong(bytes.len()));
+        }
+        if !self.drives {
+            let has = self.grant.role().as_str();
+            return Err(Denial::ViewOnly { verb: Verb::Drive, has }.into());
+        }
+        self.scratch.clear();
+        let typed = paste || self.typed.push(bytes, &mut self.scratch).typed;
+        let (resized, takes_over) = {
+            let mut state = self.session.lock();
+            state.must_live()?;
+            state.summary.last_input = crate::gateway::unix_now();
+            let takes_over = typed && state.typist.replace(self.number) != Some(self.number);
+            (if typed { state.size.typed(self.number, Instant::now()) } else { None }, takes_over)
+        };
+        if takes_over {
+            self.session.note(self.grant.entry(Event::InputOwner));
+        }
+        if let Some(size) = resized {
+            self.session.announce_size(size)?;
+        }
+        self.session.tell(ToHostBody::Input(v1::Input {
+            writer: Bytes::copy_from_slice(self.writer.as_bytes()),
+            offset,
+            data: Bytes::copy_from_slice(bytes),
+            paste,
+            enter: false,
+            viewer: self.number,
+        }))
+    }
+
+    /// The viewer's window changed, or it was hidden or shown.
+    pub(crate) fn resize(&mut self, size: WinSize, hidden: bool) -> Result<(), SessionError> {
+        let (resized, messages) = {
+            let mut state = self.session.lock();
+            let Some(slot) = state.slots.get_mut(&self.number) else { return Ok(()) };
+            slot.looks.window = Some(size);
+            slot.looks.hidden = hidden;
+            let counts = slot.looks.drives && !hidden && !slot.is_exact();
+            let resized = state.size.window(self.number, counts.then_some(size));
+            (resized, state.refit(Some(self.number)))
+        };
+        if let Some(size) = resized {
+            self.session.announce_size(size)?;
+        }
+        messages.into_iter().try_for_each(|message| self.session.tell(message))
+    }
+
+    /// A Frame was written to the client: the next one may come.
+    pub(crate) fn frame_drawn(&mut self) {
+        let framed = self.session.lock().slots.get(&self.number).is_some_and(|slot| slot.is_framed());
+        if framed {
+            // A link that takes nothing is found by its reader.
+            let _ = self.session.tell(ToHostBody::NextFrame(v1::NextFrame { viewer: self.number, full: false }));
+        }
+    }
+
+    /// An exact viewer that drives and is alone holds the agent back, as long as it moves.
+    fn hold(&mut self, item: &ViewerItem) {
+        let ViewerItem::Bytes { offset, data } = item else { return };
+        if !self.drives {
+            return;
+        }
+        let alone = {
+            let state = self.session.lock();
+            state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(|slot| slot.is_exact())
+        };
+        let at = offset.plus(data.len() as u64);
+        let now = Instant::now();
+        let stale = self.held.is_none_or(|(from, since)| {
+            at.since(from) >= HOLD_STEP || now.saturating_duration_since(since) > HOLD / 3
+        });
+        if alone && stale {
+            self.held = Some((at, now));
+            let _ = self.session.hold(at, HOLD);
+        } else if !alone && self.held.take().is_some() {
+            let _ = self.session.hold(at, Duration::ZERO);
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.session.leave(self.number, self.held.is_some());
+    }
+}
+
+impl Session {
+    pub(super) fn hold(&self, at: Offset, time: Duration) -> Result<(), SessionError> {
+        self.tell(ToHostBody::Hold(v1::Hold { offset: at.0, millis: time.as_millis() as u32 }))
+    }
+
+    /// Tells the host the grid and whose it is; the host's answer tells the viewers.
+    pub(super) fn announce_size(&self, size: WinSize) -> Result<(), SessionError> {
+        let owner = self.lock().owner_label();
+        let entry = Entry::new(Event::SizeOwner).text(Field::Owner, &owner).text(Field::Size, &size.to_string());
+        self.note(entry);
+        self.tell(ToHostBody::Size(v1::SetSize { cols: size.cols().into(), rows: size.rows().into(), owner }))
+    }
+
+    pub(super) fn note(&self, entry: Entry) {
+        let summary = self.summary();
+        self.0.journal.note(&entry.text(Field::Session, &summary.session_id).text(Field::Name, &summary.name));
+    }
+
+    fn leave(&self, number: ViewerNumber, held: bool) {
+        let (resized, framed, silent) = {
+            let mut state = self.lock();
+            let Some(slot) = state.slots.remove(&number) else { return };
+            let resized = state.size.leaves(number);
+            state.requests.retain(|_, requester| !matches!(requester, Requester::Viewer(viewer) if *viewer == number));
+            state.announce_viewers();
+            (resized, slot.is_framed(), state.stop_live())
+        };
+        let mut messages = Vec::new();
+        if framed {
+            messages.push(ToHostBody::Fit(v1::Fit { viewer: number, cols: 0, rows: 0, status: String::new() }));
+        }
+        if held {
+            messages.push(ToHostBody::Hold(v1::Hold { offset: 0, millis: 0 }));
+        }
+        if silent {
+            messages.push(ToHostBody::Live(v1::Live { on: false }));
+        }
+        for message in messages {
+            // The host may be gone; then there is nothing to tell.
+            let _ = self.tell(message);
+        }
+        if let Some(size) = resized {
+            let _ = self.announce_size(size);
+        }
+    }
+}
+
+impl State {
+    fn ask_read(&mut self, viewer: ViewerNumber, from: Offset) -> ToHostBody {
+        let request = self.number_request();
+        self.requests.insert(request, Requester::Viewer(viewer));
+        if let Some(slot) = self.slots.get_mut(&viewer) {
+            slot.reads(request);
+        }
+        ToHostBody::Read(v1::Read { request, from: from.0, to: from.plus(super::slot::READ).0 })
+    }
+
+    pub(super) fn ask_repaint(&mut self, viewer: ViewerNumber, reason: &'static str) -> ToHostBody {
+        let request = self.number_request();
+        self.requests.insert(request, Requester::Viewer(viewer));
+        if let Some(slot) = self.slots.get_mut(&viewer) {
+            slot.paints(request, reason);
+        }
+        ToHostBody::Snapshot(v1::TakeSnapshot { request, kind: v1::SnapshotKind::Screen.into(), history: 0 })
+    }
+
+    pub(super) fn detach_viewer(&mut self, viewer: ViewerNumber, reason: &'static str) {
+        if let Some(slot) = self.slots.get_mut(&viewer) {
+            slot.detach(reason, true);
+        }
+    }
+
+    /// What the host has to be told after windows or the grid changed; of all viewers, or of one.
+    pub(super) fn refit(&mut self, only: Option<ViewerNumber>) -> Vec<ToHostBody> {
+        let grid = self.size.effective();
+        let owner = self.owner_label();
+        let name = self.summary.name.clone();
+        let mut messages = Vec::new();
+        let mut repaint = Vec::new();
+        for (number, slot) in &mut self.slots {
+            if only.is_some_and(|only| only != *number) {
+                continue;
+            }
+            match slot.fitting(grid) {
+                Fitting::Same => {}
+                Fitting::Framed(window) => {
+                    slot.frames();
+                    messages.extend(fit(*number, window, status(&name, grid, &owner, slot.looks.drives)));
+                }
+                Fitting::Raw => {
+                    messages.push(ToHostBody::Fit(v1::Fit { viewer: *number, cols: 0, rows: 0, status: String::new() }));
+                    repaint.push(*number);
+                }
+            }
+        }
+        if !repaint.is_empty() {
+            messages.extend(self.start_live());
+        }
+        for viewer in repaint {
+            messages.push(self.ask_repaint(viewer, "resized"));
+        }
+        if self.stop_live() {
+            messages.push(ToHostBody::Live(v1::Live { on: false }));
+        }
+        messages
+    }
+
+    /// Output live for the first that wants it; the question finds out where it begins.
+    pub(super) fn start_live(&mut self) -> Vec<ToHostBody> {
+        if self.live {
+            return Vec::new();
+        }
+        self.live = true;
+        let request = self.number_request();
+        self.requests.insert(request, Requester::Viewer(0));
+        vec![
+            ToHostBody::Live(v1::Live { on: true }),
+            ToHostBody::Read(v1::Read { request, from: u64::MAX - 1, to: u64::MAX }),
+        ]
+    }
+
+    /// True when nobody wants output any more: the ring is freed and the host told.
+    fn stop_live(&mut self) -> bool {
+        if !self.live || self.wants_live() {
+            return false;
+        }
+        self.live = false;
+        self.ring = None;
+        true
+    }
+}
+
+/// A window for the host to render into, and its first whole frame.
+pub(super) fn fit(viewer: ViewerNumber, window: WinSize, status: String) -> [ToHostBody; 2] {
+    let size = wire_size(window);
+    [
+        ToHostBody::Fit(v1::Fit { viewer, cols: size.cols, rows: size.rows, status }),
+        ToHostBody::NextFrame(v1::NextFrame { viewer, full: true }),
+    ]
+}
+
+/// The line below a frame.
+pub(super) fn status(name: &str, grid: WinSize, owner: &str, drives: bool) -> String {
+    let whose = if owner.is_empty() { String::new() } else { format!(" of {owner}") };
+    let cure = if drives { "; type to take the size" } else { "" };
+    crate::base::printable(&format!("[{name}] {grid}{whose}{cure}"), 200)
+}

@@ -1,0 +1,356 @@
+//! One viewer as a state machine: what it gets next, given the short ring. Pure; knows no host and no client socket.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use bytes::{Bytes, BytesMut};
+
+use super::attachment::ViewerItem;
+use super::state::wire_size;
+use crate::authn::Role;
+use crate::base::{Offset, SHARED_RING, WinSize, WriterId};
+use crate::replay::SharedRing;
+use crate::wire::v1;
+
+/// Log bytes asked of the host at a time: one link frame, so that live frames of others come between.
+pub(super) const READ: u64 = 60 * 1024;
+/// Structural items that wait for a viewer; one that lets so many pile up is sent away and may come back.
+const QUEUE: usize = 256;
+
+/// What a viewer wants of its session's state.
+pub(super) struct View<'a> {
+    pub(super) ring: Option<&'a SharedRing>,
+    pub(super) known_head: Offset,
+}
+
+/// What happens next for a viewer.
+pub(super) enum Next {
+    Item(ViewerItem),
+    /// Ask the host for log bytes from here on, then call `reads`.
+    CatchUp(Offset),
+    /// Ask the host for a repaint, then call `paints`.
+    Repaint(&'static str),
+    Wait,
+}
+
+/// Whether a fitted viewer's way of drawing changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fitting {
+    Same,
+    Framed(WinSize),
+    Raw,
+}
+
+/// Who a viewer is and how it looks.
+pub(super) struct Looks {
+    pub(super) who: String,
+    pub(super) door: &'static str,
+    pub(super) role: Role,
+    pub(super) mode: v1::ViewerMode,
+    pub(super) window: Option<WinSize>,
+    pub(super) hidden: bool,
+    /// May type, and did not ask to look only.
+    pub(super) drives: bool,
+    pub(super) writer: WriterId,
+}
+
+enum Phase {
+    /// The attach is still being answered.
+    Opening,
+    Painting { request: u32, collected: BytesMut, reason: &'static str },
+    Painted(ViewerItem),
+    Reading { asked: Option<u32>, pieces: VecDeque<Bytes> },
+    Framed { collected: BytesMut, ready: Option<Bytes>, last: bool },
+    Over,
+}
+
+/// See the module.
+pub(super) struct Slot {
+    pub(super) looks: Looks,
+    phase: Phase,
+    cursor: Offset,
+    /// Attached with a cursor or exact: gets the log from the host's ring as long as that holds it.
+    owed: bool,
+    queue: VecDeque<(Offset, ViewerItem)>,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    pub(super) fn new(looks: Looks) -> Self {
+        Self { looks, phase: Phase::Opening, cursor: Offset::ZERO, owed: false, queue: VecDeque::new(), waker: None }
+    }
+
+    pub(super) fn who(&self) -> &str {
+        &self.looks.who
+    }
+
+    pub(super) fn cursor(&self) -> Offset {
+        self.cursor
+    }
+
+    pub(super) fn is_exact(&self) -> bool {
+        self.looks.mode == v1::ViewerMode::Exact
+    }
+
+    pub(super) fn is_framed(&self) -> bool {
+        matches!(self.phase, Phase::Framed { .. })
+    }
+
+    pub(super) fn wants_live(&self) -> bool {
+        !matches!(self.phase, Phase::Framed { .. } | Phase::Over)
+    }
+
+    pub(super) fn described(&self) -> v1::Viewer {
+        v1::Viewer {
+            who: self.looks.who.clone(),
+            door: self.looks.door.to_owned(),
+            mode: self.looks.mode.into(),
+            size: self.looks.window.map(wire_size),
+            hidden: self.looks.hidden,
+            role: if self.looks.drives { self.looks.role.as_str().to_owned() } else { Role::View.as_str().to_owned() },
+        }
+    }
+
+    /// The attach is answered: bytes from here on.
+    pub(super) fn open_at(&mut self, cursor: Offset, owed: bool, first: Bytes) {
+        self.cursor = cursor;
+        self.owed = owed;
+        let pieces = if first.is_empty() { VecDeque::new() } else { VecDeque::from([first]) };
+        self.phase = Phase::Reading { asked: None, pieces };
+    }
+
+    /// The attach is answered: this repaint first.
+    pub(super) fn open_painted(&mut self, offset: Offset, size: WinSize, data: Bytes, reason: &'static str) {
+        self.cursor = offset;
+        self.phase = Phase::Painted(ViewerItem::Snapshot { offset, size, data, reason });
+    }
+
+    /// From now on the host renders for this viewer's window.
+    pub(super) fn frames(&mut self) {
+        self.phase = Phase::Framed { collected: BytesMut::new(), ready: None, last: false };
+    }
+
+    /// A repaint was asked for under this number.
+    pub(super) fn paints(&mut self, request: u32, reason: &'static str) {
+        self.phase = Phase::Painting { request, collected: BytesMut::new(), reason };
+    }
+
+    /// Log bytes were asked for under this number.
+    pub(super) fn reads(&mut self, request: u32) {
+        if let Phase::Reading { asked, .. } = &mut self.phase {
+            *asked = Some(request);
+        }
+    }
+
+    /// Whether a fitted viewer has to change its way of drawing at this grid.
+    pub(super) fn fitting(&self, grid: WinSize) -> Fitting {
+        let (v1::ViewerMode::Fitted, Some(window)) = (self.looks.mode, self.looks.window) else { return Fitting::Same };
+        match (&self.phase, window == grid) {
+            (Phase::Framed { .. }, true) => Fitting::Raw,
+            (Phase::Framed { .. }, false) | (Phase::Reading { .. } | Phase::Painting { .. } | Phase::Painted(_), false) => {
+                Fitting::Framed(window)
+            }
+            _ => Fitting::Same,
+        }
+    }
+
+    /// Pieces of an answer to `reads`; false when nobody asked any more.
+    pub(super) fn read_answer(&mut self, request: u32, at: Offset, data: Bytes, more: bool, lost: Option<(Offset, Offset)>) {
+        let expected = self.cursor.plus(self.pieces_waiting());
+        let Phase::Reading { asked, pieces } = &mut self.phase else { return };
+        if *asked != Some(request) {
+            return;
+        }
+        if !more {
+            *asked = None;
+        }
+        if let Some((from, to)) = lost {
+            self.queue.push_front((from, ViewerItem::Lost { from, to }));
+        } else if at == expected && !data.is_empty() {
+            pieces.push_back(data);
+        }
+        self.wake();
+    }
+
+    /// Pieces of an answer to `paints`.
+    pub(super) fn paint_answer(&mut self, asked: u32, offset: Offset, size: WinSize, data: &[u8], more: bool) {
+        let Phase::Painting { request, collected, reason } = &mut self.phase else { return };
+        if *request != asked {
+            return;
+        }
+        collected.extend_from_slice(data);
+        if more {
+            return;
+        }
+        let data = std::mem::take(collected).freeze();
+        let reason = *reason;
+        self.open_painted(offset, size, data, reason);
+        self.wake();
+    }
+
+    /// Pieces of a rendered frame.
+    pub(super) fn frame_answer(&mut self, data: &[u8], more: bool) {
+        let Phase::Framed { collected, ready, .. } = &mut self.phase else { return };
+        collected.extend_from_slice(data);
+        if !more {
+            *ready = Some(std::mem::take(collected).freeze());
+            self.wake();
+        }
+    }
+
+    /// The session has ended: the frame that comes next is the last.
+    pub(super) fn expect_last_frame(&mut self) {
+        if let Phase::Framed { last, .. } = &mut self.phase {
+            *last = true;
+        }
+    }
+
+    /// A structural item, due when the viewer has got the log up to `at`.
+    pub(super) fn push(&mut self, at: Offset, item: ViewerItem) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
+        if self.queue.len() >= QUEUE {
+            self.detach("too-slow", true);
+            return;
+        }
+        self.queue.push_back((at, item));
+        self.wake();
+    }
+
+    /// The PTY took this viewer's input up to `offset`. The newest acknowledgement replaces one that still waits.
+    pub(super) fn push_acknowledgement(&mut self, at: Offset, offset: u64) {
+        if let Some((_, ViewerItem::InputTaken { offset: waiting })) = self.queue.back_mut() {
+            *waiting = offset;
+        } else {
+            self.push(at, ViewerItem::InputTaken { offset });
+        }
+    }
+
+    /// The attachment is over; what is here is still delivered, then this.
+    pub(super) fn detach(&mut self, reason: &'static str, resumable: bool) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
+        if matches!(self.phase, Phase::Opening) {
+            self.cursor = Offset::ZERO;
+        }
+        self.phase = Phase::Over;
+        self.queue.push_back((Offset(u64::MAX), ViewerItem::Detached { reason, resumable, offset: self.cursor }));
+        self.wake();
+    }
+
+    pub(super) fn register(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(known) if known.will_wake(waker) => {}
+            other => *other = Some(waker.clone()),
+        }
+    }
+
+    pub(super) fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The next thing for this viewer.
+    pub(super) fn next(&mut self, view: &View<'_>) -> Next {
+        if self.queue.front().is_some_and(|(at, item)| self.is_due(*at, item)) {
+            return self.pop();
+        }
+        match &mut self.phase {
+            Phase::Opening | Phase::Painting { .. } => Next::Wait,
+            Phase::Painted(item) => {
+                let item = item.clone();
+                self.phase = Phase::Reading { asked: None, pieces: VecDeque::new() };
+                Next::Item(item)
+            }
+            Phase::Framed { ready, last, .. } => match ready.take() {
+                Some(data) => {
+                    *last = false;
+                    Next::Item(ViewerItem::Frame { data })
+                }
+                None => Next::Wait,
+            },
+            Phase::Reading { .. } => self.next_bytes(view),
+            Phase::Over => match self.bytes_here(view) {
+                Some(item) => Next::Item(item),
+                None if self.queue.is_empty() => Next::Wait,
+                None => self.pop(),
+            },
+        }
+    }
+
+    fn next_bytes(&mut self, view: &View<'_>) -> Next {
+        if let Some(item) = self.bytes_here(view) {
+            return Next::Item(item);
+        }
+        let Phase::Reading { asked, .. } = &self.phase else { return Next::Wait };
+        let behind = view.known_head.since(self.cursor);
+        let in_ring = view.ring.is_some_and(|ring| ring.holds(self.cursor));
+        if asked.is_some() || in_ring || behind == 0 {
+            Next::Wait
+        } else if self.owed || behind <= SHARED_RING as u64 {
+            Next::CatchUp(self.cursor)
+        } else {
+            Next::Repaint("lagging")
+        }
+    }
+
+    /// Bytes that are at hand, up to the next structural item's place.
+    fn bytes_here(&mut self, view: &View<'_>) -> Option<ViewerItem> {
+        let due = self.queue.front().map_or(u64::MAX, |(at, _)| at.since(self.cursor));
+        let most = usize::try_from(due).unwrap_or(usize::MAX);
+        if most == 0 {
+            return None;
+        }
+        let offset = self.cursor;
+        let mut data = None;
+        if let Phase::Reading { pieces, .. } = &mut self.phase
+            && let Some(mut piece) = pieces.pop_front()
+        {
+            if piece.len() > most {
+                pieces.push_front(piece.split_off(most));
+            }
+            data = Some(piece);
+        }
+        let data = data.or_else(|| view.ring.and_then(|ring| ring.read(self.cursor, most)))?;
+        self.cursor = self.cursor.plus(data.len() as u64);
+        if self.owed && !self.is_exact() && view.ring.is_some_and(|ring| ring.holds(self.cursor)) {
+            // It has caught up; from here on it is a screen viewer like any other.
+            self.owed = false;
+        }
+        Some(ViewerItem::Bytes { offset, data })
+    }
+
+    fn is_due(&self, at: Offset, item: &ViewerItem) -> bool {
+        match &self.phase {
+            Phase::Framed { last, ready, .. } => {
+                !(matches!(item, ViewerItem::Ended { .. }) && (*last || ready.is_some()))
+            }
+            Phase::Opening | Phase::Painting { .. } | Phase::Painted(_) => {
+                at <= self.cursor && !matches!(item, ViewerItem::Ended { .. } | ViewerItem::Lost { .. })
+            }
+            Phase::Reading { .. } | Phase::Over => at <= self.cursor,
+        }
+    }
+
+    fn pop(&mut self) -> Next {
+        match self.queue.pop_front() {
+            Some((_, item)) => {
+                if let ViewerItem::Lost { to, .. } = item {
+                    self.cursor = self.cursor.max(to);
+                }
+                Next::Item(item)
+            }
+            None => Next::Wait,
+        }
+    }
+
+    fn pieces_waiting(&self) -> u64 {
+        match &self.phase {
+            Phase::Reading { pieces, .. } => pieces.iter().map(|piece| piece.len() as u64).sum(),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What is known about one session and who looks at it; synchronous, changed by frames of the host and by viewers.
+
+use std::collections::HashMap;
+use std::task::Waker;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use super::attachment::ViewerItem;
+use super::slot::Slot;
+use crate::base::{LogId, Offset, SHARED_RING, WinSize, WriterId};
+use crate::gateway::error::SessionError;
+use crate::gateway::size::{SizePolicy, ViewerNumber};
+use crate::replay::SharedRing;
+use crate::wire::v1;
+
+/// Answers collected for one request at most: 10,000 wide history lines are half of it.
+const REPLY_MOST: usize = 8 << 20;
+
+/// A whole answer of the host.
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    pub(super) offset: Offset,
+    pub(super) size: Option<WinSize>,
+    pub(super) data: Bytes,
+    /// What a read found gone.
+    pub(super) lost: Option<(Offset, Offset)>,
+}
+
+/// Who waits for an answer.
+pub(super) enum Requester {
+    /// A task; pieces are collected.
+    Task { sender: oneshot::Sender<Reply>, collected: BytesMut, first: Reply },
+    /// A viewer that catches up.
+    Viewer(ViewerNumber),
+}
+
+/// See the module.
+pub(super) struct State {
+    pub(super) summary: v1::Session,
+    pub(super) log_id: LogId,
+    /// The head as last heard; exact while output is live.
+    pub(super) known_head: Offset,
+    /// None: output is not live, or where it begins is not known yet.
+    pub(super) ring: Option<SharedRing>,
+    pub(super) live: bool,
+    pub(super) slots: HashMap<ViewerNumber, Slot>,
+    pub(super) size: SizePolicy,
+    /// Who typed last.
+    pub(super) typist: Option<ViewerNumber>,
+    pub(super) ended: Option<(v1::Exit, Offset)>,
+    pub(super) link_gone: bool,
+    pub(super) requests: HashMap<u32, Requester>,
+    pub(super) sends: HashMap<WriterId, oneshot::Sender<Result<(), SessionError>>>,
+    pub(super) waiting_for_end: Vec<oneshot::Sender<()>>,
+    /// The host's last word on itself, for metrics.
+    pub(super) status: Option<v1::HostStatus>,
+    last_request: u32,
+    last_viewer: ViewerNumber,
+}
+
+impl State {
+    pub(super) fn new(summary: v1::Session, log_id: LogId) -> Self {
+        let size = summary.size.unwrap_or_default();
+        let known_head = Offset(summary.head);
+        let ended = summary.exit.clone().filter(|_| summary.state == i32::from(v1::State::Ended));
+        Self {
+            log_id,
+            known_head,
+            ring: None,
+            live: false,
+            slots: HashMap::new(),
+            size: SizePolicy::new(WinSize::clamped(size.cols, size.rows)),
+            typist: None,
+            ended: ended.map(|exit| (exit, known_head)),
+            link_gone: false,
+            requests: HashMap::new(),
+            sends: HashMap::new(),
+            waiting_for_end: Vec::new(),
+            status: None,
+            last_request: 0,
+            last_viewer: 0,
+            summary,
+        }
+    }
+
+    pub(super) fn summary(&self) -> v1::Session {
+        let mut summary = self.summary.clone();
+        summary.viewers = self.slots.len() as u32;
+        summary.head = self.known_head.0;
+        summary.size = Some(wire_size(self.size.effective()));
+        summary.created_now = false;
+        summary
+    }
+
+    pub(super) fn must_live(&self) -> Result<(), SessionError> {
+        if self.link_gone {
+            return Err(SessionError::HostGone);
+        }
+        match (&self.ended, self.summary.name.parse()) {
+            (None, _) => Ok(()),
+            (Some(_), Ok(name)) => Err(SessionError::Ended(name)),
+            (Some(_), Err(error)) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn open_request(&mut self) -> (u32, oneshot::Receiver<Reply>) {
+        let (sender, receiver) = oneshot::channel();
+        let request = self.number_request();
+        let requester = Requester::Task { sender, collected: BytesMut::new(), first: Reply::default() };
+        self.requests.insert(request, requester);
+        (request, receiver)
+    }
+
+    pub(super) fn number_request(&mut self) -> u32 {
+        self.last_request = self.last_request.wrapping_add(1).max(1);
+        self.last_request
+    }
+
+    pub(super) fn number_viewer(&mut self) -> ViewerNumber {
+        // Zero is `send`, which looks at nothing.
+        self.last_viewer = self.last_viewer.wrapping_add(1).max(1);
+        self.last_viewer
+    }
+
+    /// A structural item for every viewer, in its place between the bytes.
+    pub(super) fn to_all(&mut self, at: Offset, item: &ViewerItem) {
+        for slot in self.slots.values_mut() {
+            slot.push(at, item.clone());
+        }
+    }
+
+    pub(super) fn detach_all(&mut self, reason: &'static str) {
+        for slot in self.slots.values_mut() {
+            slot.detach(reason, true);
+        }
+    }
+
+    /// Everybody hears who looks.
+    pub(super) fn announce_viewers(&mut self) {
+        let viewers = self.viewers();
+        let item = ViewerItem::Viewers(viewers);
+        for slot in self.slots.values_mut() {
+            let at = slot.cursor();
+            slot.push(at, item.clone());
+        }
+    }
+
+    pub(super) fn viewers(&self) -> Vec<v1::Viewer> {
+        let mut numbered: Vec<_> = self.slots.iter().map(|(number, slot)| (*number, slot.described())).collect();
+        numbered.sort_by_key(|(number, _)| *number);
+        numbered.into_iter().map(|(_, viewer)| viewer).collect()
+    }
+
+    pub(super) fn owner_label(&self) -> String {
+        self.size.owner().and_then(|owner| self.slots.get(&owner)).map(|slot| slot.who().to_owned()).unwrap_or_default()
+    }
+
+    /// True when some viewer wants the log's bytes.
+    pub(super) fn wants_live(&self) -> bool {
+        self.slots.values().any(Slot::wants_live)
+    }
+
+    pub(super) fn wake_readers(&mut self) {
+        for slot in self.slots.values_mut() {
+            slot.wake();
+        }
+    }
+
+    pub(super) fn start_ring(&mut self, at: Offset) {
+        if self.live && self.ring.is_none() {
+            self.ring = Some(SharedRing::new(at, SHARED_RING));
+        }
+    }
+
+    /// One piece of an answer; the whole answer once nothing more follows.
+    pub(super) fn collect(&mut self, request: u32, piece: Reply, more: bool) {
+        let Some(Requester::Task { collected, first, .. }) = self.requests.get_mut(&request) else { return };
+        if collected.is_empty() && first.size.is_none() && first.lost.is_none() {
+            *first = Reply { data: Bytes::new(), ..piece };
+        }
+        if collected.len() + piece.data.len() <= REPLY_MOST {
+            collected.extend_from_slice(&piece.data);
+        }
+        if more {
+            return;
+        }
+        if let Some(Requester::Task { sender, collected, first }) = self.requests.remove(&request) {
+            // A receiver that gave up needs no answer.
+            let _ = sender.send(Reply { data: collected.freeze(), ..first });
+        }
+    }
+
+    pub(super) fn take_end(&mut self, exit: v1::Exit, at: Offset) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.known_head = self.known_head.max(at);
+        self.summary.state = v1::State::Ended.into();
+        self.summary.exit = Some(exit.clone());
+        self.ended = Some((exit.clone(), at));
+        self.to_all(at, &ViewerItem::Ended { exit, offset: at });
+        for waiting in self.waiting_for_end.drain(..) {
+            let _ = waiting.send(());
+        }
+    }
+
+    pub(super) fn lose_link(&mut self) {
+        self.link_gone = true;
+        self.requests.clear();
+        self.sends.clear();
+        self.waiting_for_end.clear();
+        self.detach_all("host-gone");
+    }
+
+    pub(super) fn register(&mut self, viewer: ViewerNumber, waker: &Waker) {
+        if let Some(slot) = self.slots.get_mut(&viewer) {
+            slot.register(waker);
+        }
+    }
+}
+
+/// For the wire.
+pub(super) fn wire_size(size: WinSize) -> v1::Size {
+    v1::Size { cols: size.cols().into(), rows: size.rows().into() }
+}

@@ -1,0 +1,119 @@
+//! What the verbs are for, as text; does not know who asks.
+
+/// One verb: name, usage, one line about it, and what else there is to say.
+struct Entry {
+    name: &'static str,
+    usage: &'static str,
+    about: &'static str,
+    more: &'static str,
+}
+
+const ENTRIES: [Entry; 11] = [
+    Entry {
+        name: "ls",
+        usage: "ls [--json]",
+        about: "list your sessions",
+        more: "--json prints an array of objects: name, id, agent, directory, state, exit, size, viewers, created, \
+               title, account.",
+    },
+    Entry {
+        name: "new",
+        usage: "new AGENT [DIR] [--name N] [--mode M] [--OPTION VALUE] [-- ARGS]",
+        about: "start a session",
+        more: "DIR is absolute or relative to your first root. --OPTION is one that the configuration declares for the \
+               agent (--resume, --model …); an option that may stand alone is written last or as --OPTION=. ARGS go to \
+               the agent where free_args is on. With a terminal you are attached to it.",
+    },
+    Entry {
+        name: "attach",
+        usage: "attach NAME [--view] [--from start|OFFSET]",
+        about: "look at a session and type into it",
+        more: "Without a terminal: every byte from now on, or from the oldest one held (--from start) or from OFFSET; \
+               status 74 when bytes were lost. --view looks only. Leave with Ctrl-] then d; Ctrl-] twice sends one.",
+    },
+    Entry { name: "send", usage: "send NAME TEXT… [--no-enter]", about: "type text and press Enter", more: "" },
+    Entry { name: "show", usage: "show NAME", about: "print the screen as text", more: "" },
+    Entry { name: "kill", usage: "kill NAME", about: "end the agent", more: "" },
+    Entry {
+        name: "restart",
+        usage: "restart NAME",
+        about: "end the agent and start it again under the same name",
+        more: "",
+    },
+    Entry { name: "rename", usage: "rename NAME NEW-NAME", about: "give a session another name", more: "" },
+    Entry { name: "forget", usage: "forget NAME", about: "remove a session that has ended from the list", more: "" },
+    Entry { name: "help", usage: "help [VERB]", about: "this text, or more about one verb", more: "" },
+    Entry {
+        name: "AGENT",
+        usage: "AGENT [DIR] [-- ARGS]",
+        about: "attach to the agent's session in DIR, or start it",
+        more: "Of several the one last typed into. Without DIR in your first root. Needs a terminal: ssh -t.",
+    },
+];
+
+/// The usage line of a verb; of the bare agent for every other word.
+pub(crate) fn usage(verb: &str) -> &'static str {
+    entry(verb).map_or("AGENT [DIR] [-- ARGS]", |entry| entry.usage)
+}
+
+/// Help about everything, or about one verb; none when there is no such verb. Lines end with LF.
+pub(crate) fn help_text(verb: Option<&str>) -> Option<String> {
+    match verb {
+        None => Some(overview()),
+        Some(verb) => entry(verb).map(about),
+    }
+}
+
+fn entry(verb: &str) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.name.eq_ignore_ascii_case(verb))
+}
+
+fn about(entry: &Entry) -> String {
+    let mut text = format!("{}\n    {}\n", entry.usage, entry.about);
+    for line in wrapped(entry.more, 72) {
+        text.push_str("    ");
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+fn overview() -> String {
+    let mut text = String::from("usage: VERB … | AGENT [DIR] | SESSION   (ssh -t HOST … for a terminal)\n\n");
+    for entry in &ENTRIES {
+        text.push_str(&format!("  {}\n      {}\n", entry.usage, entry.about));
+    }
+    text.push_str("\nA bare session name attaches. No word, on a terminal: a list to choose from.\n");
+    text.push_str("Leave a session with Ctrl-] then d; it lives on.\n");
+    text
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_is_in_the_overview_and_has_its_own_text() {
+        let all = help_text(None).unwrap();
+        for entry in &ENTRIES {
+            assert!(all.contains(entry.usage), "{}", entry.name);
+            assert!(help_text(Some(entry.name)).unwrap().starts_with(entry.usage));
+        }
+        assert!(help_text(Some("dance")).is_none());
+        assert!(all.lines().all(|line| line.chars().count() <= 80));
+    }
+}

@@ -1,0 +1,14 @@
+//! The one grammar of verbs, for `ssh HOST …`, the local client and forced commands; knows no session, no socket and
+//! no clock.
+
+mod help;
+mod parse;
+mod table;
+mod words;
+
+pub(crate) use help::{help_text, usage};
+pub(crate) use parse::{
+    AttachVerb, From, Named, NewVerb, OpenVerb, SendVerb, Target, UsageError, Verb, is_forcible, parse,
+};
+pub(crate) use table::{clip, clip_front, list_json, render_list, state_text};
+pub(crate) use words::split;

@@ -1,0 +1,114 @@
+//! Whether two engines are in the same state, as far as any later output could show.
+
+use std::fmt::Debug;
+
+use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
+use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::cell::{Cell, Flags, Hyperlink};
+
+use super::super::recorder::Recorder;
+
+/// How exact.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exactness {
+    /// Everything.
+    Full,
+    /// What a repaint carries over: docs/screen-limits.md names the rest.
+    Repaint,
+}
+
+/// The first difference.
+pub(super) fn difference(one: &Recorder, other: &Recorder, exactness: Exactness) -> Result<(), String> {
+    let (term, rival) = (&one.term, &other.term);
+    same("mode", term.mode(), rival.mode())?;
+    same("region", one.region, other.region)?;
+    same("tabs", &one.tabs, &other.tabs)?;
+    same("active charset", one.active_charset, other.active_charset)?;
+    same("title", &one.title, &other.title)?;
+    same("titles", &one.titles, &other.titles)?;
+    same("keys", &one.keys, &other.keys)?;
+    same("other keys", &one.other_keys, &other.other_keys)?;
+    same("cursor style", one.cursor_style, other.cursor_style)?;
+    same("engine's cursor style", term.cursor_style(), rival.cursor_style())?;
+    same("modifyOtherKeys", one.modify_other_keys, other.modify_other_keys)?;
+    same("private modes", &one.private_modes, &other.private_modes)?;
+    same("synchronized", one.synchronized, other.synchronized)?;
+    for index in 0..269 {
+        same("colour", term.colors()[index], rival.colors()[index])?;
+    }
+    grids("active", term.grid(), rival.grid(), exactness)?;
+    match (&one.primary, &other.primary) {
+        (Some(one), Some(other)) => grids("primary", one, other, exactness),
+        (None, None) => Ok(()),
+        _ => Err("one has the primary screen put aside".to_owned()),
+    }
+}
+
+fn same<T: PartialEq + Debug>(what: &str, one: T, other: T) -> Result<(), String> {
+    if one == other { Ok(()) } else { Err(format!("{what}: {one:?} against {other:?}")) }
+}
+
+fn grids(name: &str, one: &Grid<Cell>, other: &Grid<Cell>, exactness: Exactness) -> Result<(), String> {
+    let what = |part: &str| format!("{name} {part}");
+    let cursor = |cursor: &Cursor<Cell>| {
+        let mut cursor = cursor.clone();
+        if exactness == Exactness::Repaint {
+            forget_number(&mut cursor.template);
+        }
+        cursor
+    };
+    same(&what("cursor"), cursor(&one.cursor), cursor(&other.cursor))?;
+    same(&what("saved cursor"), cursor(&one.saved_cursor), cursor(&other.saved_cursor))?;
+    same(&what("lines"), one.total_lines(), other.total_lines())?;
+    for line in -(one.history_size() as i32)..one.screen_lines() as i32 {
+        for column in 0..one.columns() {
+            let (left, right) = match exactness {
+                Exactness::Full => (one[Line(line)][Column(column)].clone(), other[Line(line)][Column(column)].clone()),
+                Exactness::Repaint => (carried(one, line, column), carried(other, line, column)),
+            };
+            if left != right {
+                return Err(format!("{name} row {line} column {column}: {left:?} against {right:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The cell as a repaint can show it.
+fn carried(grid: &Grid<Cell>, line: i32, column: usize) -> Cell {
+    let row = &grid[Line(line)];
+    let mut cell = row[Column(column)].clone();
+    if cell.c == '\t' {
+        cell.c = ' ';
+    }
+    forget_number(&mut cell);
+    let last = column + 1 == grid.columns();
+    if !last || line + 1 == grid.screen_lines() as i32 {
+        cell.flags.remove(Flags::WRAPLINE);
+    }
+    if !(last && cell.flags.contains(Flags::WRAPLINE)) {
+        cell.flags.remove(Flags::LEADING_WIDE_CHAR_SPACER);
+    }
+    let pair = |left: usize| {
+        row[Column(left)].flags.contains(Flags::WIDE_CHAR)
+            && left + 1 < grid.columns()
+            && row[Column(left + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)
+    };
+    let whole = pair(column) || column > 0 && pair(column - 1);
+    if !whole && cell.flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER) {
+        let (underline, link) = (cell.underline_color(), cell.hyperlink());
+        cell.flags.remove(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER);
+        cell.c = ' ';
+        cell.extra = None;
+        cell.set_underline_color(underline);
+        cell.set_hyperlink(link);
+    }
+    cell
+}
+
+/// A link without an id was numbered by each recorder for itself.
+fn forget_number(cell: &mut Cell) {
+    if let Some(link) = cell.hyperlink().filter(|link| link.id().starts_with("portcullis-")) {
+        cell.set_hyperlink(Some(Hyperlink::new(Some("numbered"), link.uri().to_owned())));
+    }
+}
