@@ -1,25 +1,22 @@
 //! Finds the keys that leave a session in what a terminal sends, whatever the cuts between two packets; does not know
 //! what leaving is.
 
-use std::str::FromStr;
+use crate::config::DetachKey;
 
 use super::lexer::{Lexer, Unit};
 
 /// Most bytes held back while the prefix waits for its second key; more and they are sent on.
 const MOST_HELD: usize = 1024;
 
-/// The control key before `d`.
+/// The control key before `d`, a byte from 1 to 31 that is not Enter, tab or Escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Prefix(u8);
-
-/// Not a control key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no prefix key: write ctrl- and one of a-z \\ ] ^ _, but not i, j or m (tab, line feed, return)")]
-pub(crate) struct PrefixError(String);
+pub(super) struct Prefix(u8);
 
 impl Prefix {
-    /// Ctrl-], which telnet used and almost nothing else does.
-    pub(crate) const DEFAULT: Self = Self(0x1d);
+    /// From the settings; none where only closing the connection leaves.
+    pub(super) fn of(key: DetachKey) -> Option<Self> {
+        key.byte.map(Self)
+    }
 
     /// The character that a terminal names with the key when it reports code points.
     fn code(self) -> u32 {
@@ -30,20 +27,6 @@ impl Prefix {
 impl std::fmt::Display for Prefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Ctrl-{}", char::from_u32(self.code()).unwrap_or('?').to_ascii_uppercase())
-    }
-}
-
-impl FromStr for Prefix {
-    type Err = PrefixError;
-    fn from_str(text: &str) -> Result<Self, PrefixError> {
-        let error = || PrefixError(text.to_owned());
-        let key = text.to_ascii_lowercase();
-        match key.strip_prefix("ctrl-").map(str::as_bytes) {
-            Some([key @ (b'a'..=b'z' | b'\\' | b']' | b'^' | b'_')]) if !matches!(key, b'i' | b'j' | b'm') => {
-                Ok(Self(key & 0x1f))
-            }
-            _ => Err(error()),
-        }
     }
 }
 

@@ -1,13 +1,9 @@
 //! The picker by its keys and by its picture, drawn on a real screen engine.
 
-use alacritty_terminal::event::VoidListener;
-use alacritty_terminal::grid::Dimensions;
-use alacritty_terminal::index::{Column, Line};
-use alacritty_terminal::term::{Config, Term};
-use alacritty_terminal::vte::ansi::Processor;
 use proptest::prelude::*;
 
 use super::*;
+use crate::screen::Screen;
 use crate::wire::v1::State;
 
 fn session(name: &str) -> Session {
@@ -94,50 +90,25 @@ fn the_choice_stays_on_its_session_when_the_list_changes() {
     assert_eq!(press(&mut picker, b"\r"), Action::Attach(name("z")));
 }
 
-struct Size(WinSize);
-
-impl Dimensions for Size {
-    fn total_lines(&self) -> usize {
-        self.0.rows().into()
-    }
-    fn screen_lines(&self) -> usize {
-        self.0.rows().into()
-    }
-    fn columns(&self) -> usize {
-        self.0.cols().into()
-    }
-}
-
-struct Terminal(Term<VoidListener>, Processor);
-
-impl Terminal {
-    fn new(size: WinSize) -> Self {
-        Self(Term::new(Config::default(), &Size(size), VoidListener), Processor::new())
-    }
-
-    fn feed(&mut self, bytes: &[u8]) {
-        self.1.advance(&mut self.0, bytes);
-    }
-
-    fn text(&self) -> Vec<String> {
-        let grid = self.0.grid();
-        let row = |line| (0..grid.columns()).map(|column| grid[Line(line)][Column(column)].c).collect::<String>();
-        (0..grid.screen_lines() as i32).map(|line| row(line).trim_end().to_owned()).collect()
-    }
+/// The rows of a terminal, without what is blank at their ends.
+fn rows(screen: &Screen) -> Vec<String> {
+    let mut rows: Vec<String> = screen.text().lines().map(|line| line.trim_end().to_owned()).collect();
+    rows.resize(screen.size().rows().into(), String::new());
+    rows
 }
 
 #[test]
 fn at_forty_columns_everything_needed_is_there() {
     let size = WinSize::clamped(40, 10);
-    let mut terminal = Terminal::new(size);
-    terminal.feed(b"prompt$ ssh host\r\n");
+    let mut terminal = Screen::new(size);
+    terminal.feed_all(b"prompt$ ssh host\r\n");
     let mut drawing = Drawing::default();
     let mut picker = picker(&["main", "other"]);
-    terminal.feed(&drawing.draw(&picker, size, false));
+    terminal.feed_all(&drawing.draw(&picker, size, false));
     press(&mut picker, b"j");
-    terminal.feed(&drawing.draw(&picker, size, false));
+    terminal.feed_all(&drawing.draw(&picker, size, false));
     assert_eq!(
-        terminal.text()[..6],
+        rows(&terminal)[..6],
         [
             "prompt$ ssh host",
             "portcullis: ann",
@@ -147,9 +118,10 @@ fn at_forty_columns_everything_needed_is_there() {
             ""
         ]
     );
-    terminal.feed(&drawing.clear());
-    assert_eq!(terminal.text()[..2], ["prompt$ ssh host", ""], "nothing is left");
-    assert_eq!(terminal.0.grid().cursor.point.line, Line(1));
+    terminal.feed_all(&drawing.clear());
+    assert_eq!(rows(&terminal)[..2], ["prompt$ ssh host", ""], "nothing is left");
+    terminal.feed_all(b"next");
+    assert_eq!(rows(&terminal)[1], "next", "the cursor is where it was");
 }
 
 proptest! {
@@ -160,24 +132,24 @@ proptest! {
         above in 0usize..40,
     ) {
         let size = WinSize::clamped(cols.into(), rows.into());
-        let mut terminal = Terminal::new(size);
-        terminal.feed("line\r\n".repeat(above).as_bytes());
+        let mut terminal = Screen::new(size);
+        terminal.feed_all("line\r\n".repeat(above).as_bytes());
         let mut drawing = Drawing::default();
         let names: Vec<String> = (0..count).map(|n| format!("session-{n}")).collect();
         let mut picker = picker(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        terminal.feed(&drawing.draw(&picker, size, false));
+        terminal.feed_all(&drawing.draw(&picker, size, false));
         for key in keys {
             press(&mut picker, &[key]);
-            terminal.feed(&drawing.draw(&picker, size, false));
+            terminal.feed_all(&drawing.draw(&picker, size, false));
         }
         let (lines, _) = picker.lines(size);
         prop_assert!(lines.iter().all(|line| line.width() <= usize::from(size.cols())));
-        let text = terminal.text();
+        let text = rows(&terminal);
         let wanted: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
         let shown = |text: &[String]| text.windows(wanted.len()).any(|part| part.iter().map(String::as_str).eq(wanted.iter().copied()));
         prop_assert!(shown(&text), "{:?} in {:?}", wanted, text);
-        terminal.feed(&drawing.clear());
-        let left = terminal.text();
+        terminal.feed_all(&drawing.clear());
+        let left = rows(&terminal);
         prop_assert!(left.iter().all(|line| line.is_empty() || "line".starts_with(line.as_str())), "{:?}", left);
     }
 }

@@ -1,0 +1,121 @@
+//! The picker on a channel: draws, reads keys, shows what was chosen, comes back. Does not know what a key means.
+
+use std::time::Duration;
+
+use tokio::time::{interval, timeout};
+
+use super::out::{Out, Status};
+use super::picker::{Action, Drawing, Key, Keyboard, Picker};
+use super::run::{Failure, Work, live, note_of};
+use super::viewer::{Stop, view};
+use crate::base::{Name, WinSize};
+use crate::gateway::StartRequest;
+use crate::gateway::SessionError;
+
+/// How often the list is looked at again while somebody looks at it.
+const REFRESH: Duration = Duration::from_secs(2);
+/// An ESC that nothing follows for so long is a key: what terminals send as one comes in one packet or close behind.
+const ESCAPE: Duration = Duration::from_millis(60);
+
+/// Lets a person choose until they quit.
+pub(super) async fn pick(work: &Work) -> Result<Status, Failure> {
+    work.grant.may_terminal().map_err(SessionError::from)?;
+    let account = work.grant.account();
+    let roots = &work.grant.policy().roots;
+    let root = roots.first().map_or_else(String::new, |root| root.to_string_lossy().into_owned());
+    let agents = work.grant.agents().cloned().collect();
+    let mut screen = Screen { picker: Picker::new(format!("portcullis: {account}"), agents, root), drawing: Drawing::default() };
+    let mut keyboard = Keyboard::default();
+    screen.picker.set_sessions(work.gateway.router().list(&work.grant));
+    screen.draw(&work.out, work.window(), false).await?;
+    let mut ticks = interval(REFRESH);
+    loop {
+        let typed = tokio::select! {
+            typed = work.terminal.read() => typed,
+            _ = ticks.tick() => {
+                if screen.picker.set_sessions(work.gateway.router().list(&work.grant)) {
+                    screen.draw(&work.out, work.window(), false).await?;
+                }
+                continue;
+            }
+        };
+        let mut keys = keyboard.push(&typed.bytes);
+        // A lone ESC: wait for what may belong to it, no longer.
+        while keyboard.is_open() {
+            match timeout(ESCAPE, work.terminal.read()).await {
+                Ok(more) => keys.extend(keyboard.push(&more.bytes)),
+                Err(_) => keys.extend(keyboard.close()),
+            }
+        }
+        let mut anew = typed.resized;
+        for key in keys {
+            match screen.press(work, key).await? {
+                Next::Quit => return Ok(Status::DONE),
+                Next::Stay => {}
+                Next::Back => anew = false,
+            }
+        }
+        screen.draw(&work.out, work.window(), anew).await?;
+    }
+}
+
+enum Next {
+    Stay,
+    /// From a session: nothing is drawn.
+    Back,
+    Quit,
+}
+
+struct Screen {
+    picker: Picker,
+    drawing: Drawing,
+}
+
+impl Screen {
+    async fn press(&mut self, work: &Work, key: Key) -> Result<Next, Failure> {
+        let action = self.picker.apply(key);
+        if action == Action::Stay {
+            return Ok(Next::Stay);
+        }
+        work.out.data(self.drawing.clear()).await?;
+        let outcome = match action {
+            Action::Stay => return Ok(Next::Stay),
+            Action::Quit => return Ok(Next::Quit),
+            Action::Attach(name) => self.show(work, &name).await,
+            Action::Start { agent, directory } => start(work, agent, directory).await,
+        };
+        match outcome {
+            Ok(note) => self.picker.set_note(&note),
+            Err(Failure::Refused(error)) => self.picker.set_note(&error.to_string()),
+            Err(other) => return Err(other),
+        }
+        self.picker.set_sessions(work.gateway.router().list(&work.grant));
+        Ok(Next::Back)
+    }
+
+    async fn show(&self, work: &Work, name: &Name) -> Result<String, Failure> {
+        let session = work.gateway.router().find(&work.grant, name.as_str(), crate::policy::Verb::View)?;
+        look(work, &session, name).await
+    }
+
+    async fn draw(&mut self, out: &Out, window: Option<WinSize>, anew: bool) -> Result<(), Failure> {
+        let size = window.unwrap_or(WinSize::DEFAULT);
+        Ok(out.data(self.drawing.draw(&self.picker, size, anew)).await?)
+    }
+}
+
+async fn start(work: &Work, agent: Name, directory: Option<String>) -> Result<String, Failure> {
+    let directory = directory.unwrap_or_default();
+    let request = StartRequest { agent: agent.to_string(), directory, ..StartRequest::default() };
+    let session = work.start(request).await?;
+    let name = session.summary().name.parse().map_err(SessionError::from)?;
+    look(work, &session, &name).await
+}
+
+async fn look(work: &Work, session: &crate::gateway::router::SessionHandle, name: &Name) -> Result<String, Failure> {
+    match view(&work.out, &work.terminal, session, &live(name.as_str())?, work.prefix).await {
+        Ok(end) => Ok(note_of(name, &end)),
+        Err(Stop::Refused(error)) => Err(Failure::Refused(error)),
+        Err(Stop::Gone) => Err(Failure::Gone),
+    }
+}

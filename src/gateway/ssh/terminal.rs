@@ -1,0 +1,241 @@
+//! What one channel's client types, on its way to whoever reads it: a viewer's session, the picker, or nobody yet. The
+//! library's callback puts it in and never waits. Does not know the channel.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::detach::{DetachKeys, Prefix, Scan};
+use crate::base::{INPUT_MESSAGE, WinSize};
+use crate::gateway::{Attachment, SessionError, ViewerItem};
+
+/// Typed ahead while nobody reads: as much as one message. More ends the channel.
+const MOST_AHEAD: usize = INPUT_MESSAGE;
+
+/// Why a viewer leaves by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The detach keys.
+    Keys,
+    /// So many bytes were typed and not taken.
+    NotTaken { bytes: u64, error: SessionError },
+}
+
+/// What a viewer's task hears.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Item(ViewerItem),
+    Left(Left),
+}
+
+/// What the picker hears.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Typed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) resized: bool,
+}
+
+/// Cheap to clone. The lock is in an Arc because the library's task types and the channel's task reads; a hold moves
+/// some bytes or polls a viewer, and never spans an await.
+#[derive(Clone)]
+pub(super) struct Terminal(Arc<Mutex<Inner>>);
+
+struct Inner {
+    window: Option<WinSize>,
+    resized: bool,
+    ahead: Vec<u8>,
+    /// More than `MOST_AHEAD` came.
+    flooded: bool,
+    viewer: Option<Viewer>,
+    waker: Option<Waker>,
+}
+
+struct Viewer {
+    attachment: Attachment,
+    /// None without a terminal: what is not typed by a person has no detach keys.
+    keys: Option<DetachKeys>,
+    drives: bool,
+    /// Input offset of the next byte.
+    offset: u64,
+    scratch: Vec<u8>,
+    left: Option<Left>,
+}
+
+impl Terminal {
+    /// `window`: of the client's terminal, if it has one.
+    pub(super) fn new(window: Option<WinSize>) -> Self {
+        let inner = Inner { window, resized: false, ahead: Vec::new(), flooded: false, viewer: None, waker: None };
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
+    /// The client's window; none without a terminal.
+    pub(super) fn window(&self) -> Option<WinSize> {
+        self.lock().window
+    }
+
+    /// The client typed. False when it typed so much ahead that the channel has to end.
+    pub(super) fn typed(&self, bytes: &[u8]) -> bool {
+        let mut inner = self.lock();
+        let Inner { viewer, ahead, .. } = &mut *inner;
+        let rest = viewer.as_mut().map_or(bytes, |viewer| viewer.typed(bytes));
+        let waits = viewer.as_ref().is_none_or(|viewer| viewer.left.is_some());
+        if ahead.len() + rest.len() > MOST_AHEAD {
+            inner.flooded = true;
+        } else {
+            ahead.extend_from_slice(rest);
+        }
+        if waits {
+            inner.wake();
+        }
+        !inner.flooded
+    }
+
+    /// The client's window changed.
+    pub(super) fn resize(&self, size: WinSize) {
+        let mut inner = self.lock();
+        if inner.window.is_none() {
+            return;
+        }
+        inner.window = Some(size);
+        inner.resized = true;
+        match &mut inner.viewer {
+            // A session that cannot be told is about to say that it is gone.
+            Some(viewer) => drop(viewer.attachment.resize(size, false)),
+            None => inner.wake(),
+        }
+    }
+
+    /// From now on what is typed goes to this session, first what was typed ahead.
+    pub(super) fn begin_viewing(&self, attachment: Attachment, drives: bool, offset: u64, prefix: Option<Prefix>) {
+        let keys = prefix.map(DetachKeys::new);
+        let mut viewer = Viewer { attachment, keys, drives, offset, scratch: Vec::new(), left: None };
+        let mut inner = self.lock();
+        if let Some(size) = inner.window {
+            // The window may have changed while the attach was on its way.
+            if std::mem::take(&mut inner.resized) {
+                drop(viewer.attachment.resize(size, false));
+            }
+        }
+        let ahead = std::mem::take(&mut inner.ahead);
+        inner.ahead = viewer.typed(&ahead).to_vec();
+        inner.viewer = Some(viewer);
+    }
+
+    /// From now on what is typed waits again; the session is left.
+    pub(super) fn end_viewing(&self) {
+        let viewer = self.lock().viewer.take();
+        drop(viewer);
+    }
+
+    /// The viewer's next item, or that it leaves.
+    pub(super) async fn hear(&self) -> Heard {
+        std::future::poll_fn(|context| self.poll_hear(context)).await
+    }
+
+    /// What was typed while nobody viewed, or that the window changed.
+    pub(super) async fn read(&self) -> Typed {
+        std::future::poll_fn(|context| {
+            let mut inner = self.lock();
+            if inner.ahead.is_empty() && !inner.resized {
+                inner.register(context);
+                return Poll::Pending;
+            }
+            let resized = std::mem::take(&mut inner.resized);
+            Poll::Ready(Typed { bytes: std::mem::take(&mut inner.ahead), resized })
+        })
+        .await
+    }
+
+    /// A frame was written: the next may come.
+    pub(super) fn frame_drawn(&self) {
+        if let Some(viewer) = &mut self.lock().viewer {
+            viewer.attachment.frame_drawn();
+        }
+    }
+
+    /// The input offset up to which this viewer has sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.lock().viewer.as_ref().map_or(0, |viewer| viewer.offset)
+    }
+
+    fn poll_hear(&self, context: &mut Context<'_>) -> Poll<Heard> {
+        let mut inner = self.lock();
+        let Some(viewer) = &mut inner.viewer else { return Poll::Pending };
+        if let Some(left) = viewer.left.clone() {
+            return Poll::Ready(Heard::Left(left));
+        }
+        match viewer.attachment.poll_item(context) {
+            Poll::Ready(item) => Poll::Ready(Heard::Item(item)),
+            Poll::Pending => {
+                inner.register(context);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn register(&mut self, context: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) if waker.will_wake(context.waker()) => {}
+            other => *other = Some(context.waker().clone()),
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Viewer {
+    /// Gives bytes to the session; returns those behind the detach keys, which are not for it.
+    fn typed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        match &mut self.left {
+            Some(Left::Keys) => return bytes,
+            // What comes while the viewer is being closed is not delivered either, and counts.
+            Some(Left::NotTaken { bytes: lost, .. }) => {
+                *lost += bytes.len() as u64;
+                return &[];
+            }
+            None => {}
+        }
+        let Some(keys) = &mut self.keys else {
+            self.give(bytes);
+            return &[];
+        };
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        let scan = keys.push(bytes, &mut out);
+        self.give(&out);
+        self.scratch = out;
+        match scan {
+            Scan::Leave { taken } if self.left.is_none() => {
+                self.left = Some(Left::Keys);
+                bytes.get(taken..).unwrap_or_default()
+            }
+            _ => &[],
+        }
+    }
+
+    /// Whoever only looks types into nothing.
+    fn give(&mut self, bytes: &[u8]) {
+        if !self.drives {
+            return;
+        }
+        for message in bytes.chunks(INPUT_MESSAGE) {
+            let taken = self.attachment.input(self.offset, message, false);
+            let length = message.len() as u64;
+            match (taken, &mut self.left) {
+                (_, Some(Left::NotTaken { bytes, .. })) => *bytes += length,
+                // The end of the session is on its way to this viewer.
+                (Ok(()) | Err(SessionError::Ended(_) | SessionError::HostGone), _) => self.offset += length,
+                (Err(error), _) => self.left = Some(Left::NotTaken { bytes: length, error }),
+            }
+        }
+    }
+}
