@@ -263,7 +263,7 @@ impl State {
         if let Some(slot) = self.slots.get_mut(&viewer) {
             slot.paints(request, reason);
         }
-        ToHostBody::Snapshot(v1::TakeSnapshot { request, kind: v1::SnapshotKind::Screen.into(), history: 0 })
+        ToHostBody::Snapshot(v1::TakeSnapshot { request, kind: v1::SnapshotKind::Repaint.into(), history: 0 })
     }
 
     pub(super) fn detach_viewer(&mut self, viewer: ViewerNumber, reason: &'static str) {
