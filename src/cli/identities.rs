@@ -174,6 +174,8 @@ fn resolved(account: &AccountSettings, unix: Account) -> Resolved {
 /// `%h` and what follows, below the account's home.
 fn fill_home(root: &str, unix: &Account) -> PathBuf {
     match root.strip_prefix("%h") {
+        // Joining nothing would leave a slash at the end.
+        Some("") => unix.home.clone(),
         Some(rest) => unix.home.join(rest.trim_start_matches('/')),
         None => PathBuf::from(root),
     }
@@ -217,6 +219,7 @@ pub(super) mod tests {
         let found = resolve(ANN, 0).unwrap();
         assert_eq!(found.owners(), Owners::Root { gateway: (901, 901) });
         assert_eq!(found.accounts[0].roots, ["/home/ann/src", "/home/ann", "/srv"].map(PathBuf::from));
+        assert_eq!(found.accounts[0].roots[1].as_os_str(), "/home/ann");
         assert!(found.accounts[0].no_new_privs(&found.mode));
         let single = resolve(ANN, 1000).unwrap();
         assert!(!single.accounts[0].no_new_privs(&single.mode));

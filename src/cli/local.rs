@@ -41,7 +41,7 @@ pub(super) fn keys(arguments: &KeysArguments) -> Result<ExitCode, Failure> {
 pub(super) fn stop(arguments: &StopArguments) -> Result<ExitCode, Failure> {
     let tree = place::nearest_tree(arguments.dir.as_deref())?;
     let stopped = Admin::new(&tree.run).stop_all()?;
-    let _ = writeln!(std::io::stdout(), "ended {stopped} sessions");
+    let _ = writeln!(std::io::stdout(), "ended {stopped} session{}", if stopped == 1 { "" } else { "s" });
     Ok(ExitCode::SUCCESS)
 }
 

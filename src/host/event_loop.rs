@@ -18,6 +18,8 @@ use crate::sys::stream::StreamListener;
 const SHORT: usize = 512;
 /// What one turn writes to the link at most, so that input is not kept waiting by a reader that is as fast as we are.
 const TURN: usize = 256 * 1024;
+/// Reads of 16 KiB that a displaced link still gets: more than its socket holds.
+const DISPLACED: usize = 64;
 /// After an error that would come again at once (no descriptors left, a terminal nobody has open).
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -208,15 +210,16 @@ impl EventLoop {
     }
 
     fn read_link(&mut self, now: Now) {
-        let received = match self.link.as_mut() {
-            Some(link) => link.receive(),
-            None => return,
-        };
-        // What came before the end still counts: input that reached the host is delivered.
-        let read = self.take_messages(now);
-        if let Err(fault) = received.and(read) {
+        if let Err(fault) = self.receive(now) {
             self.close_link(&fault.to_string(), now);
         }
+    }
+
+    /// Reads the link once and does what it says; whether there was anything.
+    fn receive(&mut self, now: Now) -> Result<bool, LinkFault> {
+        let received = self.link.as_mut().map_or(Ok(false), Link::receive);
+        self.take_messages(now)?;
+        received
     }
 
     fn take_messages(&mut self, now: Now) -> Result<(), LinkFault> {
@@ -270,6 +273,9 @@ impl EventLoop {
             }
             match candidate.hello() {
                 Ok(Some(hello)) => {
+                    // What reached the host is delivered, whoever sent it.
+                    let mut rounds = 0..DISPLACED;
+                    while rounds.next().is_some() && matches!(self.receive(now), Ok(true)) {}
                     self.close_link("a newer gateway took over", now);
                     self.link = Some(candidate.link);
                     self.apply(Event::LinkUp(hello), now);
@@ -324,8 +330,6 @@ impl EventLoop {
     }
 
     fn reap_agent(&mut self, now: Now) {
-        // A program that could not be started says why before it exits.
-        self.read_exec_error(now);
         if let Some(Ok(ended)) = self.outside.agent.take().map(|agent| agent.reap()) {
             self.apply(Event::Exited(exit::ended(ended)), now);
         }
@@ -344,6 +348,7 @@ impl EventLoop {
         // Orphans of the agent are this process's to reap.
         while children && let Some((pid, ended)) = process::reap_any() {
             if Some(pid) == agent {
+                // A program that could not be started says why before it exits; both may be newer than the last poll.
                 self.read_exec_error(now);
                 self.outside.agent = None;
                 self.apply(Event::Exited(exit::ended(ended)), now);

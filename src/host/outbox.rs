@@ -175,7 +175,8 @@ impl Outbox {
         self.pending.len() + self.mark_bytes + self.answer_bytes
     }
 
-    fn put_acks(&mut self) {
+    /// The acknowledgements that wait for company go now.
+    pub(super) fn put_acks(&mut self) {
         for (writer, offset, viewer) in std::mem::take(&mut self.acks) {
             let writer = Bytes::copy_from_slice(writer.as_bytes());
             self.control(Body::Taken(InputTaken { writer, offset, viewer }));

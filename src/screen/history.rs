@@ -10,9 +10,9 @@ use crate::base::{HISTORY_LINES, WinSize};
 
 /// Rebuilds the lines above the screen, from a checkpoint and the bytes after it. It lives for one request: its memory is `lines` rows.
 pub struct HistoryJob {
-    settler: Settler,
-    lines: usize,
-    pending: Vec<u8>,
+    pub(super) settler: Settler,
+    pub(super) lines: usize,
+    pub(super) pending: Vec<u8>,
 }
 
 impl HistoryJob {

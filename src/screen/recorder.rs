@@ -31,6 +31,8 @@ const LINK_BYTES: usize = 2048;
 const LINKS_BYTES: usize = 1024 * 1024;
 /// Private modes remembered although the engine does not know them.
 const PRIVATE_MODES: usize = 64;
+/// Alternate scroll and urgency hints: on by default here, off in other terminals, so that only a program's choice is worth repeating.
+const ON_BY_DEFAULT: [u16; 2] = [1007, 1042];
 /// Distance of the tab stops that a terminal starts with.
 const TAB: usize = 8;
 
@@ -41,8 +43,9 @@ pub(super) struct Recorder {
     pub(super) region: (usize, usize),
     pub(super) tabs: Vec<bool>,
     pub(super) active_charset: CharsetIndex,
-    pub(super) title: Option<String>,
-    pub(super) titles: Vec<Option<String>>,
+    /// Never set and set to nothing are the same to everybody who sees it.
+    pub(super) title: String,
+    pub(super) titles: Vec<String>,
     /// Kitty keyboard stacks of the active and of the other screen.
     pub(super) keys: Vec<KeyboardModes>,
     pub(super) other_keys: Vec<KeyboardModes>,
@@ -55,7 +58,8 @@ pub(super) struct Recorder {
     pub(super) primary: Option<Grid<Cell>>,
     /// What was done beyond the bytes that asked for it, in units of one printed character.
     pub(super) work: usize,
-    keeps_primary: bool,
+    /// Without history the kept primary screen stands for the engine's hidden one.
+    pub(super) keeps_primary: bool,
     links: Links,
     #[cfg(test)]
     pub(super) panic_at: Option<char>,
@@ -96,7 +100,7 @@ impl Recorder {
             region: (0, usize::from(size.rows())),
             tabs: default_tabs(usize::from(size.cols())),
             active_charset: CharsetIndex::G0,
-            title: None,
+            title: String::new(),
             titles: Vec::new(),
             keys: Vec::new(),
             other_keys: Vec::new(),
@@ -124,7 +128,6 @@ impl Recorder {
 
     pub(super) fn resize(&mut self, size: WinSize) {
         let (rows, cols) = (usize::from(size.rows()), usize::from(size.cols()));
-        let grows = rows > self.term.screen_lines();
         self.term.resize(Cells(size));
         self.region = (0, rows);
         let old = self.tabs.len();
@@ -132,15 +135,15 @@ impl Recorder {
         self.tabs.extend((old..cols).map(|column| column % TAB == 0));
         if let Some(primary) = &mut self.primary {
             primary.resize(true, rows, cols);
-            unwrap_cursors(primary);
+            mend(primary);
+            // Entering saved the cursor; a reflow moves it and leaves what was saved behind.
+            primary.saved_cursor = primary.cursor.clone();
             primary.truncate();
         }
-        unwrap_cursors(self.term.grid_mut());
-        if grows {
-            // The engine grows by 1,000 rows at once, on both grids; only the visible ones are needed.
-            self.term.grid_mut().truncate();
-            self.renew_hidden(rows, cols);
-        }
+        mend(self.term.grid_mut());
+        // The engine grows by 1,000 rows at once, on both grids; only the visible ones are needed.
+        self.term.grid_mut().truncate();
+        self.renew_hidden(rows, cols);
     }
 
     /// Replaces the engine's hidden grid by a small one. Its content never returns: the alternate screen starts blank, and the primary one
@@ -262,8 +265,9 @@ impl Recorder {
             return;
         }
         self.term.unset_private_mode(NamedPrivateMode::SwapScreenAndSetRestoreCursor.into());
-        if let Some(primary) = self.primary.take() {
-            *self.term.grid_mut() = primary;
+        match self.primary.take() {
+            Some(primary) => *self.term.grid_mut() = primary,
+            None => mend(self.term.grid_mut()),
         }
         std::mem::swap(&mut self.keys, &mut self.other_keys);
         self.work += self.cells() / 4;
@@ -278,7 +282,6 @@ impl Recorder {
             NamedPrivateMode::SwapScreenAndSetRestoreCursor if on => return self.enter_alternate(),
             NamedPrivateMode::SwapScreenAndSetRestoreCursor => return self.leave_alternate(),
             NamedPrivateMode::SyncUpdate => self.synchronized = on,
-            // On by default in the engine, off in other terminals: only an explicit choice is worth repeating.
             NamedPrivateMode::AlternateScroll | NamedPrivateMode::UrgencyHints => self.remember_mode(named as u16, on),
             NamedPrivateMode::BlinkingCursor => {
                 self.cursor_style.get_or_insert_default().blinking = on;
@@ -356,12 +359,11 @@ impl Handler for Recorder {
     }
 
     fn set_title(&mut self, title: Option<String>) {
-        self.title = title.map(|mut title| {
-            title.retain(|c| !c.is_control());
-            let end = (0..=TITLE_BYTES.min(title.len())).rev().find(|&at| title.is_char_boundary(at));
-            title.truncate(end.unwrap_or(0));
-            title
-        });
+        let mut title = title.unwrap_or_default();
+        title.retain(|c| !c.is_control());
+        let end = (0..=TITLE_BYTES.min(title.len())).rev().find(|&at| title.is_char_boundary(at));
+        title.truncate(end.unwrap_or(0));
+        self.title = title;
     }
 
     fn push_title(&mut self) {
@@ -464,13 +466,16 @@ impl Handler for Recorder {
         self.region = (0, self.term.screen_lines());
         self.tabs = default_tabs(self.tabs.len());
         self.active_charset = CharsetIndex::G0;
-        self.title = None;
+        self.title.clear();
         self.titles.clear();
         self.keys.clear();
         self.other_keys.clear();
         self.cursor_style = None;
         self.modify_other_keys = 0;
-        self.private_modes.clear();
+        // Not forgotten: a viewer may have missed the reset.
+        for (number, on) in &mut self.private_modes {
+            *on = ON_BY_DEFAULT.contains(number);
+        }
         self.synchronized = false;
         self.primary = None;
     }
@@ -543,13 +548,18 @@ pub(super) fn default_tabs(columns: usize) -> Vec<bool> {
     (0..columns).map(|column| column % TAB == 0).collect()
 }
 
-/// A cursor that waits to wrap stands in the last column; in a grid that grew wider the engine leaves it waiting where that column was.
-fn unwrap_cursors(grid: &mut Grid<Cell>) {
+/// What the engine's resizing leaves wrong. A cursor that waits to wrap stands in the last column, but is left where that column was; and a row
+/// remembers how far it must be cleared, but not that its old end has another colour than the cells added.
+fn mend(grid: &mut Grid<Cell>) {
     let last = grid.columns() - 1;
     for cursor in [&mut grid.cursor, &mut grid.saved_cursor] {
         if cursor.input_needs_wrap && cursor.point.column.0 < last {
             cursor.input_needs_wrap = false;
             cursor.point.column += 1;
         }
+    }
+    for line in (-(grid.history_size() as i32)..grid.screen_lines() as i32).map(Line) {
+        // Taken to be written to the end.
+        let _ = &mut grid[line][..];
     }
 }

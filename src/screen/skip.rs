@@ -3,7 +3,7 @@
 //! # The rule
 //! Of a stretch without barriers, everything before its tail Q may be left out, except lasting state, when Q
 //! * begins with CR LF and holds at least K = 2 x rows + history line feeds after those;
-//! * holds nothing of [`Kind::Grid`], and prints an ASCII character before its first REP;
+//! * holds nothing of [`Kind::Grid`], and prints an ASCII character, before any REP;
 //! * runs with a scroll region of the whole screen.
 //!
 //! # Proof
@@ -19,7 +19,8 @@
 //!    fed in order. Pen and other lasting state do not read each other, so their mutual order is free.
 //! 5. What depends on a position or changes the frame (saved cursors, margins, origin mode, the other screen, tab stops, resets, queries), what is
 //!    unknown, malformed or holds controls is a barrier: stretches end there, and it is parsed with an exact screen before it.
-//! 6. REP repeats the last printed character, which may lie before Q: therefore the printing rule. Marks that join a cell are counted in the cell.
+//! 6. REP, in Q or long after it, repeats the last printed character, which may lie before Q: therefore the printing rule. Marks that join a cell
+//!    are counted in the cell.
 //! 7. A stretch begins and ends outside sequences: one that an ESC cuts short is one barrier with the sequence that cut it.
 //!
 //! Line feeds inside strings do not count because a string that holds a control is a barrier.
@@ -181,10 +182,10 @@ impl Stretch {
         self.prints_first(bytes, tail, frame).then_some(tail)
     }
 
-    /// No REP after `tail` comes before a printed ASCII character.
+    /// After `tail` an ASCII character is printed, and no REP comes before it.
     fn prints_first(&self, bytes: &[u8], tail: usize, frame: &Frame) -> bool {
         let repeat = self.repeats.iter().find(|repeat| **repeat >= tail);
-        !frame.holds(Clause::Printing) || repeat.is_none_or(|repeat| prints(&bytes[tail..*repeat]))
+        !frame.holds(Clause::Printing) || prints(&bytes[tail..repeat.copied().unwrap_or(self.end)])
     }
 
     /// What must be fed of the part before `tail`.

@@ -52,7 +52,7 @@ pub(super) fn snapshot(recorder: &Recorder, onto: Onto) -> Vec<u8> {
     painter.push(b"\x1b7");
     plain(&mut painter);
     palette(&mut painter, recorder, onto);
-    titles(&mut painter, recorder);
+    titles(&mut painter, recorder, onto);
     tab_stops(&mut painter, recorder);
     finish(&mut painter, recorder, onto);
     painter.out
@@ -133,12 +133,12 @@ fn palette(painter: &mut Painter, recorder: &Recorder, onto: Onto) {
     }
 }
 
-fn titles(painter: &mut Painter, recorder: &Recorder) {
+fn titles(painter: &mut Painter, recorder: &Recorder, onto: Onto) {
     for title in &recorder.titles {
-        painter.text(&format!("\x1b]2;{}\x1b\\\x1b[22;2t", title.as_deref().unwrap_or_default()));
+        painter.text(&format!("\x1b]2;{title}\x1b\\\x1b[22;2t"));
     }
-    if recorder.title.is_some() || !recorder.titles.is_empty() {
-        painter.text(&format!("\x1b]2;{}\x1b\\", recorder.title.as_deref().unwrap_or_default()));
+    if !recorder.title.is_empty() || !recorder.titles.is_empty() || onto == Onto::Used {
+        painter.text(&format!("\x1b]2;{}\x1b\\", recorder.title));
     }
 }
 

@@ -53,7 +53,7 @@ const PRIVATE_MODES: [(u16, TermMode); 13] = [
 pub(super) fn screen_state(recorder: &Recorder) -> ScreenState {
     let mode = recorder.term.mode();
     ScreenState {
-        title: recorder.title.clone().unwrap_or_default(),
+        title: recorder.title.clone(),
         cursor: cursor(recorder),
         cursor_visible: mode.contains(TermMode::SHOW_CURSOR),
         alternate: recorder.alternate(),

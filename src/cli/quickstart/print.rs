@@ -122,7 +122,7 @@ impl<'a> Facts<'a> {
         let program = word(&program);
         let _ = write!(
             out,
-            "\nTry:\n  ssh -t{key} -p {port} {account}@{host} {agent}\n  ssh{key} -p {port} {account}@{host} ls\n  {program} attach {agent}{dir}\n"
+            "\nTry:\n  ssh -t{key} -p {port} {account}@{host} {agent}\n  ssh{key} -p {port} {account}@{host} ls\n  {program} open {agent}{dir}\n"
         );
         if is_loopback(&self.endpoints.ssh) {
             let here = listeners::hostname().unwrap_or_else(|| "THISHOST".to_owned());

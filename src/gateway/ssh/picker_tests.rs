@@ -127,11 +127,11 @@ fn at_forty_columns_everything_needed_is_there() {
 proptest! {
     #[test]
     fn redrawing_leaves_one_picture_at_any_size(
-        cols in 4u16..120, rows in 2u16..40, count in 0usize..60,
+        cols in 4u16..120, height in 2u16..40, count in 0usize..60,
         keys in prop::collection::vec(prop::sample::select(b"jkn1q\r\x7fx\x1b".to_vec()), 0..20),
         above in 0usize..40,
     ) {
-        let size = WinSize::clamped(cols.into(), rows.into());
+        let size = WinSize::clamped(cols.into(), height.into());
         let mut terminal = Screen::new(size);
         terminal.feed_all("line\r\n".repeat(above).as_bytes());
         let mut drawing = Drawing::default();

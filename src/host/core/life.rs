@@ -92,6 +92,7 @@ impl Core {
         self.sieved.assemble(&[], &mut self.scratch);
         self.ring.push(&self.scratch);
         self.settler.rough(self.ring.head());
+        self.outbox.put_acks();
         for receipt in self.input.end() {
             self.outbox.control(Body::Refused(InputRefused {
                 writer: bytes::Bytes::copy_from_slice(receipt.writer.as_bytes()),

@@ -458,12 +458,16 @@ fn the_end_comes_after_the_last_byte_and_stays_until_forgotten() {
     let code = |n| Exit { how: Some(How::Code(n)) };
     assert_eq!(rig.apply(Event::Exited(code(3))), []);
     rig.print(b"last words");
+    let mut frames = rig.frames();
+    rig.core.outbox.taken(crate::base::WriterId::from_bytes([3; 16]), 4, 0, rig.now.at);
     assert_eq!(rig.apply(Event::PtyClosed), [Effect::ClosePty]);
     assert_eq!(rig.apply(Event::Exited(code(4))), [], "the first news counts");
-    let frames = rig.frames();
+    frames.extend(rig.frames());
     let Some(Frame::Control(last)) = frames.last() else { panic!("{frames:?}") };
     let ended = HostEnded { exit: Some(code(3)), offset: 10, at: 1000 };
     assert_eq!(ToGateway::decode(last.clone()).unwrap().body, Some(Body::Ended(ended)));
+    let taken = |b: Body| matches!(b, Body::Taken(t) if t.offset == 4);
+    assert!(frames.iter().cloned().filter_map(control).any(taken), "before the end: {frames:?}");
     let refused = |b: &Body| matches!(b, Body::Refused(r) if r.why() == InputRefusal::Ended && r.accepted == 0);
     assert!(frames.iter().cloned().filter_map(control).any(|body| refused(&body)), "{frames:?}");
     rig.input(2, 0, b"too late", false, false);

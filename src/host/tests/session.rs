@@ -5,14 +5,18 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use super::{Gateway, Host};
+use super::{Gateway, Host, Prepared, connect, hello};
 use crate::base::{HOST_RING, INPUT_QUEUE};
 use crate::sys::credentials::current_uid;
 use crate::wire::Frame;
 use crate::wire::v1::exit::How;
 use crate::wire::v1::to_gateway::Body as G;
 use crate::wire::v1::to_host::Body as H;
-use crate::wire::v1::{Data, HostEnded, Input, InputRefusal, Live, Read, SetSize, SnapshotKind, State, TakeSnapshot};
+use crate::wire::v1::{
+    AskWriter, HostEnded, Input, InputRefusal, Live, Read, SetSize, SnapshotKind, State, TakeSnapshot,
+};
+
+const READY: &[u8] = b"ready\n";
 
 /// Waits for input, so that output begins only when the test looks; then prints numbered lines and keeps a copy.
 fn printer(records: u32) -> String {
@@ -28,26 +32,22 @@ fn ended(body: G) -> Option<HostEnded> {
     if let G::Ended(ended) = body { Some(ended) } else { None }
 }
 
-/// Everything to the end; output by offset, and how much of it was lost.
-fn to_the_end(gateway: &mut Gateway, mut at: u64) -> (Vec<u8>, u64, HostEnded) {
-    let (mut seen, mut lost) = (Vec::new(), 0);
+/// Everything to the end: how many bytes were lost, what came after the last hole, and the end.
+fn to_the_end(gateway: &mut Gateway) -> (u64, usize, HostEnded) {
+    let (mut lost, mut hole) = (0, 0);
     loop {
         match gateway.frame().expect("the host closed the link") {
-            Frame::Output(offset, bytes) => {
-                assert_eq!(offset.0, at, "a hole that nobody told");
-                at += bytes.len() as u64;
-                seen.extend_from_slice(&bytes);
-            }
+            Frame::Output(offset, bytes) => gateway.take(offset.0 - lost, &bytes),
             Frame::Lost(from, to) => {
-                assert_eq!(from.0, at);
+                hole = gateway.seen.len();
+                assert_eq!(from.0 - lost, hole as u64);
                 lost += to.since(from);
-                at = to.0;
             }
             Frame::Control(message) => {
                 let message = <crate::wire::v1::ToGateway as prost::Message>::decode(message).unwrap();
                 if let Some(found) = message.body.and_then(ended) {
-                    assert_eq!(found.offset, at);
-                    return (seen, lost, found);
+                    assert_eq!(found.offset - lost, gateway.seen.len() as u64);
+                    return (lost, hole, found);
                 }
             }
             Frame::Event(..) => {}
@@ -58,111 +58,73 @@ fn to_the_end(gateway: &mut Gateway, mut at: u64) -> (Vec<u8>, u64, HostEnded) {
 #[test]
 fn every_byte_reaches_the_gateway_and_then_the_exit_code() {
     let host = Host::start(&format!("{}; exit 7", printer(60_000).replace("exec sleep 0", "true")), HOST_RING);
-    let (mut gateway, session) = host.link();
-    assert_eq!(session.state(), State::Running);
-    gateway.live();
-    let start = if session.head == 0 { gateway.until(b"ready\n").len() as u64 } else { session.head };
+    let mut gateway = host.follow(Vec::new());
+    gateway.until(READY);
     gateway.say(H::Input(input(0, b"\n")));
-    let (seen, lost, end) = to_the_end(&mut gateway, start);
+    let (lost, _, end) = to_the_end(&mut gateway);
     assert_eq!((lost, end.exit.unwrap().how), (0, Some(How::Code(7))));
-    assert!(seen == host.file("printed"), "{} bytes seen", seen.len());
+    assert!(gateway.seen[READY.len()..] == host.file("printed")[..], "{} bytes seen", gateway.seen.len());
     host.forget(&mut gateway);
 }
 
 #[test]
 fn a_cut_link_loses_nothing_that_the_ring_holds() {
     let host = Host::start(&printer(200_000), HOST_RING);
-    let (mut gateway, _) = host.link();
-    gateway.live();
-    let mut seen = gateway.until(b"ready\n");
+    let mut gateway = host.follow(Vec::new());
+    gateway.until(READY);
     gateway.say(H::Input(input(0, b"\n")));
-    let mut cuts = 0;
     // Cut in the middle of the flood, again and again; each time only what came is known.
-    while cuts < 10 {
-        let mut left: usize = 50_000 + 7_919 * cuts;
-        while left > 0
+    for cuts in 0..10_usize {
+        let enough = gateway.seen.len() + 50_000 + 7_919 * cuts;
+        while gateway.seen.len() < enough
             && let Some(frame) = gateway.frame()
         {
             if let Frame::Output(offset, bytes) = frame {
-                assert_eq!(offset.0, seen.len() as u64);
-                seen.extend_from_slice(&bytes);
-                left = left.saturating_sub(bytes.len());
+                gateway.take(offset.0, &bytes);
             }
         }
-        drop(gateway);
-        cuts += 1;
-        (gateway, _) = host.link();
-        // Live from the head on, what is missing before it by a read: they must meet.
-        gateway.live();
-        let from = seen.len() as u64;
-        gateway.say(H::Read(Read { request: 1, from, to: u64::MAX }));
-        let mut ahead: Vec<(u64, Vec<u8>)> = Vec::new();
-        loop {
-            match gateway.frame().unwrap() {
-                Frame::Output(offset, bytes) => ahead.push((offset.0, bytes.to_vec())),
-                Frame::Control(message) => {
-                    let message = <crate::wire::v1::ToGateway as prost::Message>::decode(message).unwrap();
-                    let Some(G::Data(Data { offset, data, more, lost_from, lost_to, .. })) = message.body else {
-                        continue;
-                    };
-                    assert_eq!((lost_from, lost_to, offset), (0, 0, seen.len() as u64));
-                    seen.extend_from_slice(&data);
-                    if !more {
-                        break;
-                    }
-                }
-                _ => {}
-            }
-        }
-        for (offset, bytes) in ahead {
-            assert_eq!(offset, seen.len() as u64);
-            seen.extend_from_slice(&bytes);
-        }
+        gateway = host.follow(std::mem::take(&mut gateway.seen));
     }
-    let (rest, lost, end) = to_the_end(&mut gateway, seen.len() as u64);
-    seen.extend_from_slice(&rest);
+    let (lost, _, end) = to_the_end(&mut gateway);
     assert_eq!((lost, end.exit.unwrap().how), (0, Some(How::Code(0))));
-    assert!(seen[b"ready\n".len()..] == host.file("printed")[..], "{} bytes seen", seen.len());
+    assert!(gateway.seen[READY.len()..] == host.file("printed")[..], "{} bytes seen", gateway.seen.len());
     host.forget(&mut gateway);
 }
 
 #[test]
 fn with_a_small_ring_and_a_slow_reader_received_and_lost_make_what_was_printed() {
     let host = Host::start(&printer(100_000), 64 * 1024);
-    let (mut gateway, _) = host.link();
-    gateway.live();
-    let start = gateway.until(b"ready\n").len() as u64;
+    let mut gateway = host.follow(Vec::new());
+    gateway.until(READY);
     gateway.say(H::Input(input(0, b"\n")));
     // Nothing is read until the program is over: its copy is complete then, and the host never waited for us.
     while host.dir.join("printed").metadata().map_or(0, |m| m.len()) < 100_000 * 20 {
         std::thread::yield_now();
     }
-    let (seen, lost, _) = to_the_end(&mut gateway, start);
+    let (lost, hole, _) = to_the_end(&mut gateway);
     let printed = host.file("printed");
-    assert_eq!(seen.len() as u64 + lost, printed.len() as u64);
+    assert_eq!(gateway.seen.len() as u64 + lost, (READY.len() + printed.len()) as u64);
     assert!(lost > printed.len() as u64 / 2, "{lost}");
-    assert!(printed.ends_with(&seen[seen.len() - 10_000..]));
+    assert!(gateway.seen.len() - hole > 30_000, "half of the ring at least");
+    assert!(printed.ends_with(&gateway.seen[hole..]));
     host.forget(&mut gateway);
 }
 
 #[test]
 fn input_is_written_once_and_in_order_whatever_link_it_came_by() {
     let host = Host::start("stty raw -echo; echo ready; head -c 3000 > got; echo done", HOST_RING);
-    let (mut gateway, _) = host.link();
-    gateway.live();
+    let mut gateway = host.follow(Vec::new());
     gateway.until(b"ready");
-    let bytes: Vec<u8> = (0..3_000u32).map(|n| b'a' + (n * n % 23) as u8).collect();
+    let bytes: Vec<u8> = (0..3_000u32).map(|n| b'a' + (n % 251 * n % 23) as u8).collect();
     for start in (0..2_500).step_by(100) {
         if start % 500 == 0 {
             (gateway, _) = host.link();
-            gateway.live();
         }
         // Each message repeats what may not have arrived.
         let from = start - start.min(150);
         gateway.say(H::Input(input(from as u64, &bytes[from..start + 100])));
     }
     (gateway, _) = host.link();
-    gateway.live();
     gateway.say(H::Input(input(0, &bytes)));
     let taken =
         gateway.wait(|body| if let G::Taken(taken) = body { (taken.offset == 3_000).then_some(taken) } else { None });
@@ -173,13 +135,39 @@ fn input_is_written_once_and_in_order_whatever_link_it_came_by() {
 }
 
 #[test]
+fn what_reached_the_host_is_delivered_although_its_gateway_is_displaced() {
+    let script = "stty raw -echo; echo > raw; head -c 100000 > got; echo done";
+    let prepared = Prepared::new(script, current_uid(), None);
+    let bytes: Vec<u8> = (0..100_000u32).map(|n| b'a' + (n % 251 * n % 23) as u8).collect();
+    // All of it waits in the sockets when the host begins: the newer hello is there long before the older link is read out.
+    let mut older = Gateway::new(connect(&prepared.dir));
+    let messages = bytes.chunks(2_000).enumerate().map(|(n, block)| H::Input(input(n as u64 * 2_000, block)));
+    older.say_all(std::iter::once(hello()).chain(messages));
+    let mut newer = Gateway::new(connect(&prepared.dir));
+    newer.say(hello());
+    // A terminal that gathers lines would drop most of it.
+    while !prepared.dir.join("raw").exists() {
+        std::thread::yield_now();
+    }
+    let host = prepared.run(HOST_RING);
+    newer.say(H::Writer(AskWriter { request: 1, writer: vec![7; 16].into() }));
+    let writer = newer.wait(|body| if let G::Writer(writer) = body { Some(writer) } else { None });
+    assert_eq!(writer.offset, 100_000);
+    let (mut newer, session) = host.link();
+    if session.state() != State::Ended {
+        newer.wait(ended);
+    }
+    assert!(host.file("got") == bytes);
+    host.forget(&mut newer);
+}
+
+#[test]
 fn a_program_that_does_not_read_fills_the_queue_and_output_goes_on() {
     let host = Host::start(
         "stty raw -echo; echo ready; while ! test -e go; do :; done; echo still here; head -c 262144 > got",
         HOST_RING,
     );
-    let (mut gateway, _) = host.link();
-    gateway.live();
+    let mut gateway = host.follow(Vec::new());
     gateway.until(b"ready");
     let block = vec![b'x'; 32 * 1024];
     for n in 0..12 {
@@ -216,14 +204,14 @@ fn a_resize_reaches_the_program_and_the_snapshot_has_it() {
     let script =
         "trap 'stty size; printf \"\\033[3;4Hhere\"; echo end' WINCH; echo ready; while :; do sleep 0.05; done";
     let host = Host::start(script, HOST_RING);
-    let (mut gateway, _) = host.link();
-    gateway.live();
+    let mut gateway = host.follow(Vec::new());
     gateway.until(b"ready");
     gateway.say(H::Size(SetSize { cols: 101, rows: 33, owner: "phone".into() }));
     let size = gateway.wait(|body| if let G::Size(size) = body { Some(size) } else { None });
     assert_eq!((size.cols, size.rows, size.owner.as_str()), (101, 33, "phone"));
-    let seen = gateway.until(b"end\r\n");
-    assert!(seen.windows(6).any(|window| window == b"33 101"), "{:?}", String::from_utf8_lossy(&seen));
+    gateway.until(b"end\r\n");
+    let seen = &gateway.seen;
+    assert!(seen.windows(6).any(|window| window == b"33 101"), "{:?}", String::from_utf8_lossy(seen));
     let ask = |request, kind: SnapshotKind| H::Snapshot(TakeSnapshot { request, kind: kind.into(), history: 0 });
     let answer = |body| if let G::Snapshot(data) = body { Some(data) } else { None };
     gateway.say(ask(1, SnapshotKind::Text));
@@ -306,6 +294,8 @@ fn a_newer_gateway_displaces_the_older_and_strangers_get_nothing() {
 
     let host = Host::start_as("echo gone", HOST_RING, current_uid() + 1, None);
     let mut stranger = host.connect();
+    // A hello in bytes; it may come too late to be sent at all.
+    let _ = stranger.write_all(&[4, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0x0a, 4, 8, 1, 16, 1]);
     assert_eq!(stranger.read(&mut [0]).unwrap_or(0), 0, "another uid is not the gateway");
     drop(stranger);
     // Nobody may forget it: the thread ends with the test.
@@ -315,11 +305,8 @@ fn a_newer_gateway_displaces_the_older_and_strangers_get_nothing() {
 #[test]
 fn live_begins_at_the_head_and_can_be_turned_off() {
     let host = Host::start("stty -echo; echo one; read x; echo two; read x; echo three", HOST_RING);
-    let (mut gateway, session) = host.link();
-    gateway.live();
-    if session.head == 0 {
-        gateway.until(b"one\r\n");
-    }
+    let mut gateway = host.follow(Vec::new());
+    gateway.until(b"one\r\n");
     gateway.say(H::Live(Live { on: false }));
     gateway.say(H::Input(input(0, b"\n")));
     gateway.wait(|body| matches!(body, G::Taken(_)).then_some(()));

@@ -68,6 +68,8 @@ pub(super) fn csi(csi: &Csi) -> Verdict {
             _ => Verdict::Keep(Mark::Mixed),
         },
         (b'<', []) => Verdict::Keep(Mark::Mixed),
+        // No control, but some engines look at the prefix alone.
+        (_, [_, ..]) if csi.last == b'c' => Verdict::Drop,
         (0, [b'$']) => rectangle(csi),
         (b'?', [b'$']) if csi.last == b'p' => Verdict::Ask(Query::PrivateMode(csi.first())),
         (_, [b'$']) if csi.last == b'p' => Verdict::Drop,

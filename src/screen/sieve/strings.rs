@@ -185,7 +185,13 @@ fn decide_osc(bytes: &[u8]) -> Decision {
                 let digit = u16::from(byte - b'0');
                 value = Some(value.unwrap_or(0).saturating_mul(10).saturating_add(digit));
             }
-            BEL | ESC | CAN | SUB | C1_LEAD => return osc_fate(value, index),
+            BEL | ESC | CAN | SUB => return osc_fate(value, index),
+            // A C1 control in the number would leave another number behind.
+            C1_LEAD => match bytes.get(index + 1) {
+                None => return Decision::Incomplete,
+                Some(&C1_ST) => return osc_fate(value, index),
+                Some(_) => return Decision::Stream(index, Fate::Drop(None)),
+            },
             0x00..=0x1f => {}
             b';' => return osc_fate(value, index + 1),
             b'I' | b'L' | b'l' if value.is_none() => return Decision::Stream(index, Fate::Drop(Some("OSC I, L, l"))),
@@ -260,6 +266,8 @@ fn decide_apc(bytes: &[u8]) -> Decision {
             0x00..=0x17 | 0x19 | 0x1c..=0x1f => {}
             b'G' if !graphics => graphics = true,
             _ if graphics => keys.push(byte),
+            // What is left of it might be a `G`.
+            0x80.. => return Decision::Stream(index, Fate::Drop(None)),
             _ => return Decision::Stream(index, Fate::Pass(PASS_MOST)),
         }
     }

@@ -288,11 +288,12 @@ pub(super) enum Mix {
 /// A stream of `items` things.
 pub(super) fn stream(random: &mut Random, mix: Mix, items: usize) -> Vec<u8> {
     let mut out = Vec::new();
-    let plain = random.between(60, 100);
+    // Half of the streams have long stretches without anything else.
+    let plain = if random.chance(50) { random.between(600, 1000) } else { random.between(990, 1000) };
     for _ in 0..items {
         match mix {
             Mix::Flood => flood_item(random, &mut out),
-            _ if random.chance(plain) => plain_item(random, &mut out),
+            _ if random.below(1000) < plain => plain_item(random, &mut out),
             _ => any_item(random, mix, &mut out),
         }
     }
@@ -307,6 +308,9 @@ fn add(out: &mut Vec<u8>, text: &str) {
 }
 
 fn plain_item(random: &mut Random, out: &mut Vec<u8>) {
+    if random.below(300) == 0 {
+        return lines(random, out, 90);
+    }
     let list = match random.below(20) {
         0..8 => TEXT,
         8..15 => LINE,
@@ -328,26 +332,28 @@ fn any_item(random: &mut Random, mix: Mix, out: &mut Vec<u8>) {
     }
 }
 
-fn flood_item(random: &mut Random, out: &mut Vec<u8>) {
-    match random.below(16) {
-        0..5 => {
-            for _ in 0..random.between(1, 30) {
-                if random.chance(20) {
-                    add(out, random.pick(PENS));
-                }
-                add(out, random.pick(TEXT));
-                add(out, "\r\n");
-            }
+fn lines(random: &mut Random, out: &mut Vec<u8>, most: usize) {
+    for _ in 0..random.between(1, most) {
+        if random.chance(20) {
+            add(out, random.pick(PENS));
         }
+        add(out, random.pick(TEXT));
+        add(out, "\r\n");
+    }
+}
+
+fn flood_item(random: &mut Random, out: &mut Vec<u8>) {
+    match random.below(17) {
+        0..6 => lines(random, out, 100),
         // Line feeds that keep the column.
-        5 => {
+        6 => {
             add(out, random.pick(TEXT));
             for _ in 0..random.between(1, 60) {
                 add(out, "\n");
             }
         }
         // Empty lines, and a repetition of what came before them.
-        6 => {
+        7 => {
             add(out, random.pick(TEXT));
             for _ in 0..random.between(1, 60) {
                 add(out, "\r\n");
@@ -358,7 +364,7 @@ fn flood_item(random: &mut Random, out: &mut Vec<u8>) {
             add(out, random.pick(REPEAT));
         }
         // Lines with a step upward between them.
-        7 => {
+        8 => {
             for _ in 0..random.between(1, 40) {
                 add(out, "line\r\n");
                 if random.chance(30) {
@@ -366,13 +372,13 @@ fn flood_item(random: &mut Random, out: &mut Vec<u8>) {
                 }
             }
         }
-        8 => add(out, random.pick(PENS)),
-        9 => add(out, random.pick(KEEP)),
-        10 => add(out, random.pick(TEXT)),
-        11 => add(out, random.pick(GRID)),
-        12 => add(out, random.pick(ROW)),
-        13 => add(out, random.pick(BARRIER)),
-        14 => out.extend_from_slice(random.pick(BROKEN)),
+        9 => add(out, random.pick(PENS)),
+        10 => add(out, random.pick(KEEP)),
+        11 => add(out, random.pick(TEXT)),
+        12 => add(out, random.pick(GRID)),
+        13 => add(out, random.pick(ROW)),
+        14 => add(out, random.pick(BARRIER)),
+        15 => out.extend_from_slice(random.pick(BROKEN)),
         _ => {
             add(out, random.pick(&["\x1b[2;4r", "\x1b[3r", "\x1b[r", "\x1b[r", "\x1b[r"]));
         }

@@ -25,7 +25,7 @@ fn run(case: &Case, bytes: &[u8]) -> Result<u64, String> {
     let mut whole = reference(size, case.history);
     let mut lazy = Settler::new(size, case.history);
     lazy.without = case.without;
-    let (cut, window) = (random.between(1, 700), random.pick(&[1, 40, 300, 2000, 20_000, 100_000]));
+    let (cut, window) = (random.between(1, 700), random.pick(&[2, 300, 5000, 50_000, 100_000]));
     let consumed = feed_in_cuts(&mut whole, bytes, cut);
     let settled = settle_in_windows(&mut lazy, bytes, window, &mut random);
     if consumed != settled {
@@ -53,7 +53,7 @@ fn feed_in_cuts(settler: &mut Settler, bytes: &[u8], cut: usize) -> usize {
 fn settle_in_windows(settler: &mut Settler, bytes: &[u8], window: usize, random: &mut Random) -> usize {
     let (mut at, mut end) = (0, 0);
     while end < bytes.len() {
-        end = (end + random.between(1, window)).min(bytes.len());
+        end = (end + random.between(window / 2, window)).min(bytes.len());
         let seam = random.between(at, end);
         loop {
             let budget = random.pick(&[1, 30, 500, 1_000_000]);
@@ -186,7 +186,7 @@ fn a_wrong_hint_is_noticed_where_it_matters() {
     let mut lazy = Settler::new(size(20, 6), 0);
     lazy.settle([&bytes, &[]], true, usize::MAX);
     assert_eq!(lazy.engine.recorder.region, (1, 5));
-    assert_eq!(lazy.engine.recorder.title.as_deref(), Some("kept"));
+    assert_eq!(lazy.engine.recorder.title, "kept");
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! A session from start to oblivion, through the local client and a client of the tests' own.
+
+use std::process::Stdio;
+
+use portcullis::wire::v1::{self, client_message::Body as Ask, exit::How, server_message::Body as Say};
+
+use crate::support::client::{Heard, Wss};
+use crate::support::place::{Mode, Place};
+
+fn raw(session: &str) -> v1::Attach {
+    v1::Attach { session: session.into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() }
+}
+
+async fn until_ended(wss: &mut Wss) -> v1::Ended {
+    loop {
+        match wss.next().await {
+            Heard::Said(_, Say::Ended(ended)) => return ended,
+            Heard::Closed(why) => panic!("closed: {why:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_modes_start_type_show_rename_end_and_forget() {
+    for mode in [Mode::Root, Mode::SingleUser] {
+        let place = Place::served(mode);
+        assert_eq!(place.verb(&["new", "shell", "--name", "main"]).trim(), "main");
+        place.verb(&["send", "main", "echo word-$((40+2))"]);
+        let mut wss = Wss::login(&place).await;
+        wss.attach(raw("main")).await;
+        wss.until(1, "word-42").await;
+        assert!(place.verb(&["show", "main"]).contains("word-42"));
+        place.verb(&["rename", "main", "other"]);
+        assert!(place.verb(&["ls"]).contains("other"));
+        wss.input(1, 0, b"exit 7\n").await;
+        let ended = until_ended(&mut wss).await;
+        assert_eq!(ended.exit.unwrap().how, Some(How::Code(7)), "{mode:?}");
+
+        // Whoever comes later learns it too, and the local client ends with it.
+        let mut late = Wss::login(&place).await;
+        late.attach(raw("other")).await;
+        assert_eq!(until_ended(&mut late).await.exit.unwrap().how, Some(How::Code(7)));
+        let attach = place.client(&["attach", "other"]).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(attach.status.code(), Some(7), "{}", crate::support::place::describe(&attach));
+
+        place.verb(&["forget", "other"]);
+        assert!(!place.verb(&["ls"]).contains("other"));
+    }
+}
+
+#[tokio::test]
+async fn a_killed_session_says_by_which_signal_and_a_restarted_one_resets_old_cursors() {
+    let place = Place::served(Mode::Root);
+    let mut wss = Wss::login(&place).await;
+    let session = wss.start("shell", "main").await;
+    let attached = wss.attach(raw("main")).await;
+    match wss.ask(Ask::Kill(v1::Kill { session: "main".into() })).await {
+        Say::Session(session) => assert_eq!(session.state(), v1::State::Ended),
+        other => panic!("{other:?}"),
+    }
+    let how = until_ended(&mut wss).await.exit.unwrap().how;
+    assert!(matches!(&how, Some(How::Signal(name)) if name == "HUP"), "{how:?}");
+    match wss.ask(Ask::Restart(v1::Restart { session: "main".into() })).await {
+        Say::Session(again) => assert_eq!(again.session_id, session.session_id),
+        other => panic!("{other:?}"),
+    }
+    let cursor = Some(v1::Cursor { log_id: attached.log_id.clone(), offset: attached.offset });
+    let again = wss.attach(v1::Attach { channel: 2, cursor, ..raw("main") }).await;
+    assert_eq!(again.verdict(), v1::Verdict::Reset);
+    assert_ne!(again.log_id, attached.log_id);
+}
+
+#[tokio::test]
+async fn the_same_request_id_is_the_same_session_and_a_name_is_taken_once() {
+    let place = Place::served(Mode::Root);
+    let mut wss = Wss::login(&place).await;
+    let new = |name: &str, request: &str| {
+        Ask::New(v1::NewSession {
+            agent: "shell".into(),
+            name: name.into(),
+            request_id: request.into(),
+            ..Default::default()
+        })
+    };
+    let Say::Session(first) = wss.ask(new("a", "r1")).await else { panic!() };
+    let Say::Session(second) = wss.ask(new("a", "r1")).await else { panic!() };
+    assert_eq!((&first.session_id, first.created_now, second.created_now), (&second.session_id, true, false));
+    let Say::Error(error) = wss.ask(new("a", "r2")).await else { panic!() };
+    assert_eq!(error.code, "name-taken");
+    for (directory, code) in
+        [("/etc", "directory-outside-roots"), ("..", "directory-outside-roots"), ("none", "no-such-directory")]
+    {
+        let ask = v1::NewSession { agent: "shell".into(), directory: directory.into(), ..Default::default() };
+        let Say::Error(error) = wss.ask(Ask::New(ask)).await else { panic!("{directory}") };
+        assert_eq!(error.code, code, "{directory}: {}", error.message);
+    }
+    let ask = v1::NewSession { agent: "none".into(), ..Default::default() };
+    assert!(matches!(wss.ask(Ask::New(ask)).await, Say::Error(_)));
+}

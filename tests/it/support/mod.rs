@@ -1,0 +1,23 @@
+//! What the tests share: an installation in a directory of its own, clients of it, and waiting on events.
+
+pub mod client;
+pub mod place;
+
+use std::time::{Duration, Instant};
+
+/// Far beyond what anything here takes on a busy machine; reaching it means that something hangs.
+pub const HANG: Duration = Duration::from_secs(60);
+
+/// Looks at something that only can be looked at (a file, /proc) until it is as wanted.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + HANG;
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "did not happen: {what}");
+        // Nobody sends: this is the pause between two looks.
+        let _ = never.recv_timeout(Duration::from_millis(10));
+    }
+}
