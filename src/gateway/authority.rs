@@ -16,6 +16,7 @@ use crate::gateway::journal::Journal;
 use crate::gateway::keybook::Keybook;
 use crate::gateway::spawner_client::Spawner;
 use crate::policy::{AccountPolicy, Grant};
+use crate::telemetry::{DoorLabel, LoginLabel, Metrics, Outcome};
 
 /// Removal, expiry or a changed role must end live connections within 5 s (security.md 4.4).
 const RECHECK: Duration = Duration::from_secs(2);
@@ -65,6 +66,7 @@ struct Inner {
     settings: AuthoritySettings,
     identity: Identity,
     journal: Journal,
+    metrics: Metrics,
     keybook: Keybook,
     /// Live grants, to be judged again; pruned when a new one comes.
     live: Mutex<Vec<Weak<Live>>>,
@@ -85,9 +87,15 @@ struct Live {
 }
 
 impl Authority {
-    pub(crate) fn new(settings: AuthoritySettings, identity: Identity, journal: Journal, spawner: Spawner) -> Self {
+    pub(crate) fn new(
+        settings: AuthoritySettings,
+        identity: Identity,
+        journal: Journal,
+        metrics: Metrics,
+        spawner: Spawner,
+    ) -> Self {
         let keybook = Keybook::new(spawner, settings.agents.clone());
-        Self(Arc::new(Inner { settings, identity, journal, keybook, live: Mutex::new(Vec::new()) }))
+        Self(Arc::new(Inner { settings, identity, journal, metrics, keybook, live: Mutex::new(Vec::new()) }))
     }
 
     /// The gateway's own key.
@@ -147,6 +155,7 @@ impl Authority {
             .text(Field::Role, grant.role().as_str())
             .text(Field::Client, client);
         self.0.journal.append(&entry)?;
+        self.count(door, Outcome::admitted);
         let (revoked, _) = watch::channel(None);
         let journal = self.0.journal.clone();
         let live = Arc::new(Live { grant, options, door, peer, revoked, journal });
@@ -182,6 +191,7 @@ impl Authority {
             .text(Field::Reason, code)
             .text(Field::Message, message);
         self.0.journal.note(&entry);
+        self.count(door, Outcome::refused);
         let key = key.map_or("no key", KeyId::as_str);
         tracing::warn!(
             "refused login by {} from {peer} as {}: {key}: {}; {cure}",
@@ -189,6 +199,14 @@ impl Authority {
             printable(user, 64),
             printable(message, 300)
         );
+    }
+
+    fn count(&self, door: Door, outcome: Outcome) {
+        let door = match door {
+            Door::Ssh => DoorLabel::ssh,
+            Door::Wss => DoorLabel::wss,
+        };
+        self.0.metrics.logins.get_or_create(&LoginLabel { door, outcome }).inc();
     }
 
     /// Judges live grants again, for ever.
@@ -233,11 +251,6 @@ impl LiveGrant {
     pub(crate) fn who(&self) -> &str {
         let label = self.0.grant.label();
         if label.is_empty() { self.0.grant.key().as_str() } else { label }
-    }
-
-    /// The door it came by.
-    pub(crate) fn door(&self) -> Door {
-        self.0.door
     }
 
     /// Fields that every entry about this principal has.

@@ -255,7 +255,7 @@ async fn live_connections_of_a_key_are_counted() {
     let key = crate::base::KeyId::new("SHA256:x".to_owned());
     let first = admission.connection_of(&key).unwrap();
     let _second = admission.connection_of(&key).unwrap();
-    assert_eq!(admission.connection_of(&key).err(), Some(TooMany(2)));
+    assert_eq!(admission.connection_of(&key).err(), Some(super::gate::TooMany(2)));
     assert!(admission.connection_of(&crate::base::KeyId::new("SHA256:y".to_owned())).is_ok());
     drop(first);
     assert!(admission.connection_of(&key).is_ok());
