@@ -2,17 +2,17 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::authority::{Authority, AuthoritySettings};
+use super::authority::{Authority, AuthoritySettings, Door, RATE_LIMITED};
 use super::identity::Identity;
 use super::journal::Journal;
 use super::router::{AccountRoots, Router};
 use super::spawner_client::{self, Given, HelloError, Spawner};
-use super::listen::{Admission, Frequency, Limits, Tls, TlsError};
+use super::listen::{Admission, Frequency, Limits, Refused, Tls, TlsError};
 use super::{Gateway, Parts, admin, listen, ssh, wss};
 use crate::audit::{AuditError, Entry, Event, Field, Opened};
 use crate::authn::IdentityError;
@@ -92,9 +92,10 @@ async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -
     let (spawner, mut gone, orders) = spawner_client::start(socket).map_err(os("the order socket"))?;
     let orders = tokio::spawn(orders);
     let metrics = Metrics::default();
-    let authority = Authority::new(authority_settings(&settings), identity, journal.clone(), spawner.clone());
-    let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
     let admission = Admission::new(admission_limits(&settings.limits));
+    let authority =
+        Authority::new(authority_settings(&settings), identity, journal.clone(), spawner.clone(), admission.clone());
+    let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
     let gateway = Gateway(Arc::new(Parts { authority, router, admission, metrics, settings }));
 
     let adopted = gateway.router().adopt_all().await?;
@@ -120,12 +121,18 @@ async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -
 
 fn open_doors(gateway: &Gateway, https: TcpListener, ssh: TcpListener, tls: Tls) -> std::io::Result<()> {
     let admission = gateway.admission().clone();
+    let turned_away = |door: Door| {
+        let authority = gateway.authority().clone();
+        move |peer: SocketAddr, refused: &Refused| {
+            authority.refuse(door, peer, "", None, RATE_LIMITED, &refused.to_string(), "wait, or raise limits.connections");
+        }
+    };
     let door = gateway.clone();
-    listen::spawn_tls_listener(https, admission.clone(), tls, move |secured| {
+    listen::spawn_tls_listener(https, admission.clone(), tls, turned_away(Door::Wss), move |secured| {
         wss::serve_connection(door.clone(), secured.stream, secured.exporter, secured.peer, secured.permit)
     })?;
     let door = gateway.clone();
-    listen::spawn_listener(ssh, admission, move |accepted| {
+    listen::spawn_listener(ssh, admission, turned_away(Door::Ssh), move |accepted| {
         ssh::serve_connection(door.clone(), accepted.stream, accepted.peer, accepted.permit)
     })?;
     Ok(())

@@ -55,6 +55,7 @@ impl Router {
         {
             return Ok((self.handle(session, grant), false));
         }
+        grant.count_start()?;
         let living = self.of_account(&account).iter().filter(|session| !session.has_ended()).count();
         if living >= roots.max_sessions as usize {
             let message = format!("account {account} has {living} sessions, its limit; `kill` one, or raise max_sessions");

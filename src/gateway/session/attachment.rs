@@ -72,6 +72,11 @@ impl Attachment {
         &self.session
     }
 
+    /// Whose it is.
+    pub(crate) fn grant(&self) -> &LiveGrant {
+        &self.grant
+    }
+
     /// What comes next; nothing is lost when this future is dropped.
     pub(crate) async fn next(&mut self) -> ViewerItem {
         poll_fn(|context| self.poll_item(context)).await

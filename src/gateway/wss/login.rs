@@ -101,7 +101,10 @@ async fn judge<D: Desk>(
     }
     let keys = match desk.keys(&login.user).await {
         Ok(keys) => keys,
-        Err(error) => return Err(end_of(&error)),
+        Err(error) => {
+            desk.turned_away(caller.peer, error.code(), &error.to_string(), "try again");
+            return Err(end_of(&error));
+        }
     };
     let claim = LoginClaim::from(login);
     let context = VerifyContext {
