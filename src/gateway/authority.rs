@@ -98,7 +98,7 @@ impl Authority {
         spawner: Spawner,
         admission: Admission,
     ) -> Self {
-        let keybook = Keybook::new(spawner, settings.agents.clone());
+        let keybook = Keybook::new(spawner, settings.agents.clone(), journal.clone());
         Self(Arc::new(Inner { settings, identity, journal, keybook, admission, live: Mutex::new(Vec::new()) }))
     }
 

@@ -8,7 +8,7 @@ use super::jobs::{become_account, expand, find_account};
 use crate::base::{AccountName, KEY_FILE};
 use crate::sys::credentials::current_uid;
 use crate::sys::memfd::{is_sealed, sealed_memfd};
-use crate::sys::path::{StrictFile, Strictness, read_strict};
+use crate::sys::path::{StrictError, StrictFile, Strictness, read_strict};
 use crate::wire::v1::KeysAnswer;
 
 /// Runs in the child.
@@ -41,7 +41,15 @@ impl ReadKeys<'_> {
         };
         let shown = path.to_string_lossy().into_owned();
         let failed = |error: &dyn std::fmt::Display| Problem::new("keys", format!("{error}"));
-        match read_strict(&path, strictness, self.known).map_err(|error| failed(&error))? {
+        let file = match read_strict(&path, strictness, self.known) {
+            // Most accounts have only one of the configured files: that is no trouble, there are no keys in it.
+            Err(StrictError::Missing(_)) => {
+                let empty = sealed_memfd("keys", b"").map_err(|error| failed(&error))?;
+                return speaker.say(&Reply::Keys { stamp: Vec::new(), path: shown }, Some(empty.as_fd()));
+            }
+            other => other.map_err(|error| failed(&error))?,
+        };
+        match file {
             StrictFile::Unchanged => speaker.say(&Reply::KeysUnchanged, None),
             StrictFile::Read { bytes, stamp } => {
                 let sealed = sealed_memfd("keys", &bytes).map_err(|error| failed(&error))?;

@@ -2,7 +2,10 @@
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 mod architecture;
+mod admission;
 mod adoption;
+mod audit;
 mod lifecycle;
+mod refusals;
 mod root_mode;
 mod support;
