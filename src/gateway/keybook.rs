@@ -69,8 +69,9 @@ impl Keybook {
             Some(descriptor) => self.parse(account, &answer.path, descriptor),
             None => Vec::new(),
         });
-        // A file that stays bad is looked at anew each time, and told of once.
-        if !answer.problem.is_empty() && answer.problem != before {
+        // Most accounts use one of their files: one that is not there is no news. One that stays bad is looked at anew
+        // each time, and told of once.
+        if !answer.problem.is_empty() && !answer.missing && answer.problem != before {
             self.unused(account, &answer.path, "key-file", 0, &answer.problem);
         }
         let known = Known { stamp: answer.stamp, lines: Arc::clone(&lines), problem: answer.problem };
@@ -86,7 +87,9 @@ impl Keybook {
                 return Vec::new();
             }
         };
-        let file = parse_authorized_keys(&bytes, &|text| verbs::is_forcible(text, &|word| self.agents.iter().any(|agent| agent.as_str() == word)));
+        let file = parse_authorized_keys(&bytes, &|text| {
+            verbs::is_forcible(text, &|word| self.agents.iter().any(|agent| agent.as_str() == word))
+        });
         for problem in &file.problems {
             self.unused(account, path, "key-line", problem.line, &problem.reason.to_string());
         }

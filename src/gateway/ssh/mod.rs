@@ -15,9 +15,6 @@ mod server;
 mod terminal;
 mod viewer;
 
-#[cfg(test)]
-mod testing;
-
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,6 +29,7 @@ use tokio::time::timeout;
 use super::Gateway;
 use super::authority::Door as DoorName;
 use super::listen::{OverBudget, Permit};
+pub(crate) use detach::{DetachKeys, Prefix, Scan};
 use door::Door;
 use line::Line;
 use login::Login;

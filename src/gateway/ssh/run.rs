@@ -120,7 +120,7 @@ impl Work {
                 self.out.text(&with_newline(text)).await?;
             }
             Verb::Attach(verb) => return self.attach(&verb).await,
-            Verb::New(verb) => return self.new(verb).await,
+            Verb::New(verb) => return self.begin(verb).await,
             Verb::Named(named) => {
                 return match named.resolve(|word| grant.agents().any(|agent| agent.as_str() == word))? {
                     Target::Attach(verb) => self.attach(&verb).await,
@@ -137,7 +137,9 @@ impl Work {
         let (router, grant) = (self.gateway.router().clone(), self.grant.clone());
         let told = finished(async move {
             Ok(match verb {
-                Verb::Kill { session } => format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?)),
+                Verb::Kill { session } => {
+                    format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?))
+                }
                 Verb::Restart { session } => {
                     router.restart(&grant, session.as_str()).await?;
                     format!("{session}: restarted\n")
@@ -174,7 +176,7 @@ impl Work {
         self.watch(&session, verb).await
     }
 
-    async fn new(&self, verb: NewVerb) -> Result<Status, Failure> {
+    async fn begin(&self, verb: NewVerb) -> Result<Status, Failure> {
         let request = StartRequest {
             agent: verb.agent.to_string(),
             directory: verb.directory.unwrap_or_default(),

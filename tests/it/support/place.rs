@@ -42,6 +42,8 @@ pub struct Place {
     pub mode: Mode,
     pub program: PathBuf,
     child: Option<Child>,
+    /// /run/portcullis-HASH, which outlives a server and must not outlive a test.
+    reachable: Option<PathBuf>,
     /// More for the environment of the served program.
     pub environment: Vec<(String, String)>,
     /// More words for quickstart.
@@ -63,7 +65,7 @@ impl Place {
             run(Command::new("chown").args(["-R", ANN]).arg(&home));
         }
         let dir = home.join("gw");
-        Self { dir, home, mode, program, root, child: None, environment: Vec::new(), words: Vec::new() }
+        Self { dir, home, mode, program, root, child: None, reachable: None, environment: Vec::new(), words: Vec::new() }
     }
 
     /// Set up and serving.
@@ -103,6 +105,8 @@ impl Place {
         }
         std::thread::spawn(move || lines.for_each(drop));
         self.child = Some(child);
+        let program = arguments(self.gateway_pid()).into_iter().next().unwrap_or_default();
+        self.reachable = Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
         self.endpoints()
     }
 
@@ -208,7 +212,8 @@ impl Place {
             .into_iter()
             .filter(|pid| {
                 let words = arguments(*pid);
-                words.get(1).is_some_and(|word| word == "host") && self.sessions_on_disk().iter().any(|id| words.contains(id))
+                words.get(1).is_some_and(|word| word == "host")
+                    && self.sessions_on_disk().iter().any(|id| words.contains(id))
             })
             .collect()
     }
@@ -256,6 +261,9 @@ impl Drop for Place {
             eprintln!("console:\n{}", self.console());
         }
         let _ = std::fs::remove_dir_all(&self.root);
+        if let Some(reachable) = &self.reachable {
+            let _ = std::fs::remove_dir_all(reachable);
+        }
     }
 }
 
