@@ -10,13 +10,9 @@ use std::sync::Arc;
 use super::authority::{Authority, AuthoritySettings, Door, RATE_LIMITED};
 use super::identity::Identity;
 use super::journal::Journal;
-use super::listen::{Admission, Frequency, Limits, Tls, TlsError};
+use super::listen::{Admission, Frequency, Limits, Refused, Tls, TlsError};
 use super::router::{AccountRoots, Router};
 use super::spawner_client::{self, Given, HelloError, Spawner};
-<<<<<<< HEAD
-use super::listen::{Admission, Frequency, Limits, Refused, Tls, TlsError};
-=======
->>>>>>> main
 use super::{Gateway, Parts, admin, listen, ssh, wss};
 use crate::audit::{AuditError, Entry, Event, Field, Opened};
 use crate::authn::IdentityError;

@@ -231,14 +231,9 @@ impl Viewer {
         if !self.drives {
             return;
         }
-<<<<<<< HEAD
-        for message in bytes.chunks(INPUT_MESSAGE) {
+        for message in bytes.chunks(MESSAGE) {
             let counted = self.attachment.grant().count_input(message.len());
             let taken = counted.and_then(|()| self.attachment.input(self.offset, message, false));
-=======
-        for message in bytes.chunks(MESSAGE) {
-            let taken = self.attachment.input(self.offset, message, false);
->>>>>>> main
             let length = message.len() as u64;
             match (taken, &mut self.left) {
                 (_, Some(Left::NotTaken { bytes, .. })) => *bytes += length,
