@@ -2,17 +2,17 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::authority::{Authority, AuthoritySettings};
+use super::authority::{Authority, AuthoritySettings, Door, RATE_LIMITED};
 use super::identity::Identity;
 use super::journal::Journal;
-use super::listen::{Admission, Frequency, Limits, Tls, TlsError};
+use super::listen::{Admission, Frequency, Limits, Refused, Tls, TlsError};
 use super::reload::{PEM_MOST, Reloader, SETTINGS_MOST};
 use super::router::{AccountRoots, Router};
 use super::spawner_client::{self, Given, HelloError, Spawner};
@@ -99,10 +99,16 @@ async fn serve(
     let orders = tokio::spawn(orders);
     let metrics = Metrics::default();
     metrics.started.set(super::unix_now() as f64);
-    let authority =
-        Authority::new(authority_settings(&settings), identity, journal.clone(), metrics.clone(), spawner.clone());
-    let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
     let admission = Admission::new(admission_limits(&settings.limits));
+    let authority = Authority::new(
+        authority_settings(&settings),
+        identity,
+        journal.clone(),
+        metrics.clone(),
+        spawner.clone(),
+        admission.clone(),
+    );
+    let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
     let pem = |fd: OwnedFd| memfd::read_sealed(fd.as_fd(), PEM_MOST).map_err(os("the TLS files"));
     let tls = Tls::new(&pem(given.take("tls-cert")?)?, &pem(given.take("tls-key")?)?)?;
     let reloader = Reloader {
@@ -140,12 +146,18 @@ async fn serve(
 
 fn open_doors(gateway: &Gateway, https: TcpListener, ssh: TcpListener, tls: Tls) -> std::io::Result<()> {
     let admission = gateway.admission().clone();
+    let turned_away = |door: Door| {
+        let authority = gateway.authority().clone();
+        move |peer: SocketAddr, refused: &Refused| {
+            authority.refuse(door, peer, "", None, RATE_LIMITED, &refused.to_string(), "wait, or raise limits.connections");
+        }
+    };
     let door = gateway.clone();
-    listen::spawn_tls_listener(https, admission.clone(), tls, move |secured| {
+    listen::spawn_tls_listener(https, admission.clone(), tls, turned_away(Door::Wss), move |secured| {
         wss::serve_connection(door.clone(), secured.stream, secured.exporter, secured.peer, secured.permit)
     })?;
     let door = gateway.clone();
-    listen::spawn_listener(ssh, admission, move |accepted| {
+    listen::spawn_listener(ssh, admission, turned_away(Door::Ssh), move |accepted| {
         ssh::serve_connection(door.clone(), accepted.stream, accepted.peer, accepted.permit)
     })?;
     Ok(())

@@ -9,8 +9,11 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod admission;
 mod adoption;
 mod architecture;
+mod audit;
 mod lifecycle;
+mod refusals;
 mod root_mode;
 mod support;

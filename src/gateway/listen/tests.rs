@@ -66,7 +66,7 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let admission = Admission::new(limits);
-        let task = spawn_listener(listener, admission.clone(), echo).unwrap();
+        let task = spawn_listener(listener, admission.clone(), |_, _| (), echo).unwrap();
         Self { admission, address, task }
     }
 
@@ -209,7 +209,7 @@ async fn a_reader_that_comes_late_gets_everything() {
     let (stopped, mut stalled) = tokio::sync::mpsc::channel::<()>(1);
     let task = {
         let sent = sent.clone();
-        spawn_listener(listener, Admission::new(limits()), move |accepted: Accepted| {
+        spawn_listener(listener, Admission::new(limits()), |_, _| (), move |accepted: Accepted| {
             let (sent, stopped) = (sent.clone(), stopped.clone());
             async move {
                 let Accepted { mut stream, permit, .. } = accepted;

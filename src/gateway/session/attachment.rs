@@ -77,6 +77,11 @@ impl Attachment {
         &self.session
     }
 
+    /// Whose it is.
+    pub(crate) fn grant(&self) -> &LiveGrant {
+        &self.grant
+    }
+
     /// What comes next.
     pub(crate) fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<ViewerItem> {
         loop {

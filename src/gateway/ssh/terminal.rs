@@ -232,7 +232,8 @@ impl Viewer {
             return;
         }
         for message in bytes.chunks(MESSAGE) {
-            let taken = self.attachment.input(self.offset, message, false);
+            let counted = self.attachment.grant().count_input(message.len());
+            let taken = counted.and_then(|()| self.attachment.input(self.offset, message, false));
             let length = message.len() as u64;
             match (taken, &mut self.left) {
                 (_, Some(Left::NotTaken { bytes, .. })) => *bytes += length,

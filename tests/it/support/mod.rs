@@ -1,6 +1,8 @@
 //! What the tests share: an installation in a directory of its own, clients of it, and waiting on events.
 
+pub mod by_hand;
 pub mod client;
+pub mod middle;
 pub mod place;
 
 use std::time::{Duration, Instant};

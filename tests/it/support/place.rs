@@ -87,8 +87,12 @@ impl Place {
 
     /// Runs quickstart until it says that it serves.
     pub fn serve(&mut self) -> Endpoints {
+        self.serve_by(self.quickstart(), "Ctrl-C ends the gateway")
+    }
+
+    /// Serves by another command line, until it prints a line that begins so.
+    pub fn serve_by(&mut self, mut command: Command, ready: &str) -> Endpoints {
         assert!(self.child.is_none(), "already served");
-        let mut command = self.quickstart();
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -102,11 +106,11 @@ impl Place {
                 Some(Ok(line)) => {
                     said.push_str(&line);
                     said.push('\n');
-                    if line.starts_with("Ctrl-C ends the gateway") {
+                    if line.starts_with(ready) {
                         break;
                     }
                 }
-                _ => panic!("quickstart ended: {:?}\n{said}\n{}", child.wait(), self.console()),
+                _ => panic!("it ended: {:?}\n{said}\n{}", child.wait(), self.console()),
             }
         }
         std::thread::spawn(move || lines.for_each(drop));
@@ -115,6 +119,15 @@ impl Place {
         self.reachable =
             Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
         self.endpoints()
+    }
+
+    /// Ends gateway and spawner and serves again with more at the end of the configuration.
+    pub fn configure(&mut self, more: &str) -> Endpoints {
+        self.stop_serving();
+        let file = self.dir.join("portcullis.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}\n{more}\n")).unwrap();
+        self.serve()
     }
 
     /// The quickstart command line, in root mode as root, else as `ANN`.
