@@ -126,8 +126,15 @@ impl Authority {
     }
 
     /// Admits who proved a key, and writes it down before anybody hears of it.
-    pub(crate) fn admit(&self, proven: Proven, door: Door, peer: SocketAddr, client: &str) -> Result<LiveGrant, SessionError> {
-        let policy = self.0.settings.accounts.iter().map(|(policy, _)| policy).find(|policy| policy.name == *proven.account());
+    pub(crate) fn admit(
+        &self,
+        proven: Proven,
+        door: Door,
+        peer: SocketAddr,
+        client: &str,
+    ) -> Result<LiveGrant, SessionError> {
+        let policy =
+            self.0.settings.accounts.iter().map(|(policy, _)| policy).find(|policy| policy.name == *proven.account());
         let Some(policy) = policy else { return Err(SessionError::Unknown(proven.account().to_string())) };
         let options = proven.options().clone();
         let grant = Grant::admit(proven, policy)?;

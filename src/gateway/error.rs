@@ -31,7 +31,9 @@ pub(crate) enum SessionError {
         accepted: u64,
     },
     /// The program does not read what is typed.
-    #[error("the session's input queue is full (256 KiB): the program does not read; {accepted} bytes of this writer were accepted")]
+    #[error(
+        "the session's input queue is full (256 KiB): the program does not read; {accepted} bytes of this writer were accepted"
+    )]
     InputFull {
         /// What has been accepted of this writer.
         accepted: u64,

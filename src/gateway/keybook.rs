@@ -64,7 +64,13 @@ impl Keybook {
             None => Vec::new(),
         });
         if !answer.problem.is_empty() {
-            tracing::warn!(%account, path = %printable(&answer.path, 300), problem = %printable(&answer.problem, 300), "key file not used");
+            let (path, problem) = (printable(&answer.path, 300), printable(&answer.problem, 300));
+            // Most accounts use one of their files: one that is not there is no news.
+            if answer.missing {
+                tracing::debug!(%account, %path, %problem, "key file not used");
+            } else {
+                tracing::warn!(%account, %path, %problem, "key file not used");
+            }
         }
         let known = Known { stamp: answer.stamp, lines: Arc::clone(&lines) };
         self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(place, known);
@@ -79,7 +85,9 @@ impl Keybook {
                 return Vec::new();
             }
         };
-        let file = parse_authorized_keys(&bytes, &|text| verbs::is_forcible(text, &|word| self.agents.iter().any(|agent| agent.as_str() == word)));
+        let file = parse_authorized_keys(&bytes, &|text| {
+            verbs::is_forcible(text, &|word| self.agents.iter().any(|agent| agent.as_str() == word))
+        });
         for problem in &file.problems {
             tracing::warn!(%account, path = %printable(path, 300), line = problem.line, reason = %printable(&problem.reason.to_string(), 300), "key line refused");
         }

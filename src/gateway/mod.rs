@@ -13,7 +13,7 @@ mod serve;
 mod session;
 mod size;
 mod spawner_client;
-mod ssh;
+pub(crate) mod ssh;
 pub(crate) mod verbs;
 pub(crate) mod wss;
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::authority::{Authority, AuthoritySettings};
 use super::identity::Identity;
 use super::journal::Journal;
+use super::listen::{Admission, Frequency, Limits, Tls, TlsError};
 use super::router::{AccountRoots, Router};
 use super::spawner_client::{self, Given, HelloError, Spawner};
-use super::listen::{Admission, Frequency, Limits, Tls, TlsError};
 use super::{Gateway, Parts, admin, listen, ssh, wss};
 use crate::audit::{AuditError, Entry, Event, Field, Opened};
 use crate::authn::IdentityError;
@@ -85,7 +85,11 @@ pub(crate) fn run(
     runtime.block_on(serve(socket, given, settings))
 }
 
-async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -> Result<std::convert::Infallible, GatewayError> {
+async fn serve(
+    socket: Seqpacket,
+    mut given: Given,
+    settings: GatewaySettings,
+) -> Result<std::convert::Infallible, GatewayError> {
     let state = given.take("state")?;
     let journal = open_journal(&state)?;
     let identity = Identity::parse(read_text(&state, "identity")?)?;

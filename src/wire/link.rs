@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-use super::v1::{Event, ToGateway, ToHost};
+use super::v1::{Event, Session, ToGateway, ToHost};
 use crate::base::{LINK_FRAME, Offset};
 
 /// type u8, length u32, offset u64.
@@ -91,6 +91,26 @@ pub fn encode_control_to_host(out: &mut BytesMut, message: &ToHost) {
 /// A whole control frame, host to gateway.
 pub fn encode_control_to_gateway(out: &mut BytesMut, message: &ToGateway) {
     put_message(out, FrameHeader::Control, Offset::ZERO, message);
+}
+
+/// The payload of a control frame on its way to the host.
+pub fn decode_to_host(payload: Bytes) -> Result<ToHost, LinkError> {
+    Ok(ToHost::decode(payload)?)
+}
+
+/// The payload of a control frame on its way to the gateway.
+pub fn decode_to_gateway(payload: Bytes) -> Result<ToGateway, LinkError> {
+    Ok(ToGateway::decode(payload)?)
+}
+
+/// What a launch tells a host about its session.
+pub fn encode_session(session: &Session) -> Vec<u8> {
+    session.encode_to_vec()
+}
+
+/// The other end of [`encode_session`].
+pub fn decode_session(bytes: &[u8]) -> Result<Session, LinkError> {
+    Ok(Session::decode(bytes)?)
 }
 
 fn put_message(out: &mut BytesMut, kind: FrameHeader, offset: Offset, message: &impl Message) {

@@ -77,7 +77,9 @@ impl Router {
             .all()
             .into_iter()
             .filter(|session| may(grant, Verb::List, session).is_ok())
-            .find(|session| session.name().is_some_and(|known| known.as_str() == name) || session.id().to_string() == name)
+            .find(|session| {
+                session.name().is_some_and(|known| known.as_str() == name) || session.id().to_string() == name
+            })
             .ok_or_else(|| SessionError::Unknown(name.chars().take(64).collect()))?;
         may(grant, verb, &session)?;
         Ok(SessionHandle { session, grant: grant.clone(), journal: self.0.journal.clone() })

@@ -63,7 +63,13 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    pub(super) fn new(session: Session, number: ViewerNumber, writer: WriterId, drives: bool, grant: LiveGrant) -> Self {
+    pub(super) fn new(
+        session: Session,
+        number: ViewerNumber,
+        writer: WriterId,
+        drives: bool,
+        grant: LiveGrant,
+    ) -> Self {
         Self { session, number, writer, drives, typed: InputFilter::new(), scratch: Vec::new(), held: None, grant }
     }
 
@@ -176,9 +182,9 @@ impl Attachment {
         };
         let at = offset.plus(data.len() as u64);
         let now = Instant::now();
-        let stale = self.held.is_none_or(|(from, since)| {
-            at.since(from) >= HOLD_STEP || now.saturating_duration_since(since) > HOLD / 3
-        });
+        let stale = self
+            .held
+            .is_none_or(|(from, since)| at.since(from) >= HOLD_STEP || now.saturating_duration_since(since) > HOLD / 3);
         if alone && stale {
             self.held = Some((at, now));
             let _ = self.session.hold(at, HOLD);
@@ -284,7 +290,12 @@ impl State {
                     messages.extend(fit(*number, window, status(&name, grid, &owner, slot.looks.drives)));
                 }
                 Fitting::Raw => {
-                    messages.push(ToHostBody::Fit(v1::Fit { viewer: *number, cols: 0, rows: 0, status: String::new() }));
+                    messages.push(ToHostBody::Fit(v1::Fit {
+                        viewer: *number,
+                        cols: 0,
+                        rows: 0,
+                        status: String::new(),
+                    }));
                     repaint.push(*number);
                 }
             }

@@ -50,8 +50,14 @@ enum State {
 /// A channel of the client's.
 enum Line {
     /// Before its one shell or exec request.
-    Open { half: ChannelWriteHalf<Msg>, window: Option<WinSize> },
-    Running { terminal: Terminal, _task: Task },
+    Open {
+        half: ChannelWriteHalf<Msg>,
+        window: Option<WinSize>,
+    },
+    Running {
+        terminal: Terminal,
+        _task: Task,
+    },
 }
 
 /// Ends with the channel.
@@ -253,12 +259,22 @@ impl Handler for Door {
         self.start(channel, None, session)
     }
 
-    async fn exec_request(&mut self, channel: ChannelId, line: &[u8], session: &mut Session) -> Result<(), russh::Error> {
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        line: &[u8],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
         // What is no UTF-8 becomes a word that nothing is called.
         self.start(channel, Some(String::from_utf8_lossy(line).into_owned()), session)
     }
 
-    async fn subsystem_request(&mut self, channel: ChannelId, _: &str, session: &mut Session) -> Result<(), russh::Error> {
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
         self.count()?;
         session.channel_failure(channel)
     }

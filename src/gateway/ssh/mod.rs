@@ -32,6 +32,7 @@ use tokio::time::timeout;
 use super::Gateway;
 use super::authority::Door as DoorName;
 use super::listen::{OverBudget, Permit};
+pub(crate) use detach::{DetachKeys, Prefix, Scan};
 use door::Door;
 use line::Line;
 use login::Login;

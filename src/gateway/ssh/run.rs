@@ -136,7 +136,9 @@ impl Work {
         let (router, grant) = (self.gateway.router().clone(), self.grant.clone());
         let told = finished(async move {
             Ok(match verb {
-                Verb::Kill { session } => format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?)),
+                Verb::Kill { session } => {
+                    format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?))
+                }
                 Verb::Restart { session } => {
                     router.restart(&grant, session.as_str()).await?;
                     format!("{session}: restarted\n")

@@ -127,11 +127,7 @@ where
     let (sender, mut upgrades) = mpsc::channel(1);
     let peer = caller.peer;
     let service = hyper::service::service_fn(|request| {
-        let mut response = respond(desk, peer, request, &sender);
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // One request a connection. Not hyper's own switch: that adds `close` to the upgrade too, which clients refuse.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        let response = respond(desk, peer, request, &sender);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()

@@ -201,7 +201,8 @@ impl Place {
             .into_iter()
             .filter(|pid| {
                 let words = arguments(*pid);
-                words.get(1).is_some_and(|word| word == "host") && self.sessions_on_disk().iter().any(|id| words.contains(id))
+                words.get(1).is_some_and(|word| word == "host")
+                    && self.sessions_on_disk().iter().any(|id| words.contains(id))
             })
             .collect()
     }

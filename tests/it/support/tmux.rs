@@ -72,7 +72,7 @@ impl Tmux {
 
     /// Another program in a blank pane of the same size.
     pub fn replace(&self, shell: &str) {
-        run(self.command().args(["new-window", "-k", "-t", ":0", shell]));
+        run(self.command().args(["respawn-pane", "-k", shell]));
     }
 
     fn command(&self) -> Command {
