@@ -183,7 +183,7 @@ async fn make_recordings() {
         prepare(&mut place, &model);
         place.serve();
         let agent = file.file_name().unwrap().to_str().unwrap().split('-').next().unwrap().to_owned();
-        let recording = record(&place, &agent, size).await;
+        let recording = record(&place, &model, &agent, size).await;
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, recording).unwrap();
     }
@@ -219,7 +219,7 @@ impl Recorder {
 }
 
 /// A first screen, a prompt and an answer with some of everything, a question for permission, its refusal.
-async fn record(place: &Place, agent: &str, size: WinSize) -> Vec<u8> {
+async fn record(place: &Place, model: &FakeModel, agent: &str, size: WinSize) -> Vec<u8> {
     let mut wss = Wss::login(place).await;
     let grid = v1::Size { cols: size.cols().into(), rows: size.rows().into(), ..Default::default() };
     let new = v1::NewSession { agent: agent.into(), name: "main".into(), size: Some(grid), ..Default::default() };
@@ -229,16 +229,19 @@ async fn record(place: &Place, agent: &str, size: WinSize) -> Vec<u8> {
     assert_eq!(attached.offset, 0);
     let mut recorder = Recorder { wss, screen: Screen::new(size), bytes: Vec::new(), fed: 0, typed: 0 };
     recorder.until(if agent == "claude" { "? for shortcuts" } else { "Ask anything" }).await;
-    for (prompt, seen) in [
-        ("say: **bold** and `code` and 宽字符 and é and 👍 Enough-1", "Enough-1"),
-        ("big: 3000;; say: Enough-2", "Enough-2"),
-        ("think: deep;; run: ls -la Enough-3", "Enough-3"),
+    for (prompt, script, shown) in [
+        ("first", "say: **bold** and `code` and 宽字符 and é and 👍 Enough-1", "Enough-1"),
+        ("second", "big: 3000;; say: Enough-2", "Enough-2"),
+        ("third", "think: deep;; run: ls -la Enough-3", "Enough-3"),
     ] {
+        model.answers_next(script);
         recorder.types(prompt).await;
-        recorder.until(&seen[..seen.len() - 1]).await;
+        recorder.until(prompt).await;
         recorder.types("\r").await;
-        recorder.until(if prompt.contains("run:") { "Yes" } else { seen }).await;
+        recorder.until(shown).await;
     }
+    // A question for permission.
+    recorder.until(if agent == "claude" { "3. No" } else { "Reject" }).await;
     recorder.types("\x1b").await;
     recorder.until("nterrupted").await;
     recorder.bytes

@@ -1,6 +1,6 @@
 //! The real agents, and the scripted model that answers them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -22,6 +22,17 @@ impl FakeModel {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
         Self { child, url: format!("http://127.0.0.1:{}", ready["listening"]) }
+    }
+
+    /// What the next request is answered with, whatever the prompt says.
+    pub fn answers_next(&self, script: &str) {
+        let address = self.url.trim_start_matches("http://");
+        let mut tcp = std::net::TcpStream::connect(address).unwrap();
+        let head = format!("POST /__next HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}", script.len());
+        tcp.write_all(format!("{head}\r\n\r\n{script}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
 

@@ -26,7 +26,12 @@ impl Tmux {
 
     /// Keys of a keyboard.
     pub fn types(&self, text: &str) {
-        run(self.command().args(["send-keys", "-l", "--", text]));
+        // A semicolon at the end would end the command instead.
+        let text = match text.strip_suffix(';') {
+            Some(rest) => format!("{rest}\\;"),
+            None => text.to_owned(),
+        };
+        run(self.command().args(["send-keys", "-l", "--", &text]));
     }
 
     /// One named key.
