@@ -11,9 +11,12 @@
 
 mod admission;
 mod adoption;
+mod agents;
 mod architecture;
 mod audit;
+mod foreign;
 mod lifecycle;
 mod refusals;
 mod root_mode;
 mod support;
+mod terminals;

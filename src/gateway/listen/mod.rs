@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use gate::{Admission, Limits, LiveConnection, Permit};
+pub(crate) use gate::{Admission, Limits, LiveConnection, Permit, Refused};
 pub(crate) use rates::{Frequency, TooOften};
 pub(crate) use stream::{Budgeted, OverBudget, Socket};
 use tls::exporter;
