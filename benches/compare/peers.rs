@@ -107,9 +107,9 @@ pub(crate) struct Stage {
     root: PathBuf,
     pub(crate) program: PathBuf,
     key: PathBuf,
-    sshd: Child,
+    sshd: Server,
     sshd_address: String,
-    served: Child,
+    served: Server,
     endpoints: serde_json::Value,
     counter: AtomicUsize,
 }
@@ -131,7 +131,7 @@ impl Stage {
         let (served, endpoints) = served(Path::new(&portcullis), &root, &program)?;
         let counter = AtomicUsize::new(0);
         let stage = Self { root, program, key, sshd, sshd_address, served, endpoints, counter };
-        println!("our configuration:{LIMITS}max_sessions = 4096");
+        println!("our configuration:{LIMITS}max_sessions = 1000");
         Ok(stage)
     }
 
@@ -219,13 +219,31 @@ impl Drop for Stage {
         let portcullis = self.root.join("portcullis");
         let dir = self.root.join("home/gw");
         let _ = Command::new(portcullis).args(["stop", "--all", "--dir"]).arg(dir).stdout(Stdio::null()).status();
-        let _ = Command::new("kill").arg(self.served.id().to_string()).status();
-        let _ = self.served.wait();
-        for pid in proc::tree(self.sshd.id()).iter().rev() {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
-        }
-        let _ = self.sshd.wait();
         let _ = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+/// A process that is ended with all below it.
+struct Server(Child);
+
+impl Server {
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn end(&mut self) {
+        let below = proc::tree(self.id());
+        let _ = Command::new("kill").arg(self.id().to_string()).status();
+        let _ = self.0.wait();
+        for pid in below.iter().skip(1).filter(|pid| !proc::arguments(**pid).is_empty()) {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -239,7 +257,7 @@ fn words(program: &str) -> Vec<String> {
     }
 }
 
-fn sshd(root: &Path, key: &Path) -> Result<(Child, String)> {
+fn sshd(root: &Path, key: &Path) -> Result<(Server, String)> {
     let host_key = root.join("sshd_host_key");
     run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&host_key))?;
     let keys = root.join("authorized_keys");
@@ -256,7 +274,7 @@ fn sshd(root: &Path, key: &Path) -> Result<(Child, String)> {
     );
     std::fs::write(&config, text)?;
     let log = std::fs::File::create(root.join("sshd.log"))?;
-    let child = Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(&config).stderr(log).spawn()?;
+    let child = Server(Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(&config).stderr(log).spawn()?);
     let address = format!("127.0.0.1:{port}");
     for _ in 0..200 {
         if std::net::TcpStream::connect(&address).is_ok() {
@@ -268,14 +286,14 @@ fn sshd(root: &Path, key: &Path) -> Result<(Child, String)> {
 }
 
 /// quickstart twice: the first writes the configuration, to which the bench's programs and limits are added.
-fn served(portcullis: &Path, root: &Path, bench: &Path) -> Result<(Child, serde_json::Value)> {
+fn served(portcullis: &Path, root: &Path, bench: &Path) -> Result<(Server, serde_json::Value)> {
     let copy = root.join("portcullis");
     std::fs::copy(portcullis, &copy).with_context(|| portcullis.display().to_string())?;
     let dir = root.join("home/gw");
-    end(quickstart(&copy, root, &dir)?)?;
+    drop(quickstart(&copy, root, &dir)?);
     let file = find(&dir, "portcullis.toml").context("quickstart wrote no configuration")?;
     let mut text = std::fs::read_to_string(&file)?;
-    text.push_str("max_sessions = 4096\n");
+    text.push_str("max_sessions = 1000\n");
     text.push_str(LIMITS);
     for program in PROGRAMS {
         let command = [bench.display().to_string(), "program".into()].into_iter().chain(words(program));
@@ -288,7 +306,7 @@ fn served(portcullis: &Path, root: &Path, bench: &Path) -> Result<(Child, serde_
     Ok((child, endpoints))
 }
 
-fn quickstart(program: &Path, root: &Path, dir: &Path) -> Result<Child> {
+fn quickstart(program: &Path, root: &Path, dir: &Path) -> Result<Server> {
     let mut command = Command::new(program);
     command.env_clear().env("HOME", root.join("home")).env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
     command.env("LANG", "C.UTF-8").current_dir(root).args(["quickstart", "--account", ACCOUNT, "--dir"]).arg(dir);
@@ -296,8 +314,8 @@ fn quickstart(program: &Path, root: &Path, dir: &Path) -> Result<Child> {
         command.args([door, "127.0.0.1:0"]);
     }
     let log = std::fs::File::options().append(true).create(true).open(root.join("console"))?;
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().context("stdout")?).lines();
+    let mut child = Server(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?);
+    let mut lines = BufReader::new(child.0.stdout.take().context("stdout")?).lines();
     let mut said = String::new();
     for line in lines.by_ref() {
         said += &format!("{}\n", line?);
@@ -307,12 +325,6 @@ fn quickstart(program: &Path, root: &Path, dir: &Path) -> Result<Child> {
         }
     }
     bail!("quickstart ended: {said}{}", std::fs::read_to_string(root.join("console"))?)
-}
-
-fn end(mut child: Child) -> Result<()> {
-    run(Command::new("kill").arg(child.id().to_string()))?;
-    child.wait()?;
-    Ok(())
 }
 
 fn find(dir: &Path, name: &str) -> Option<PathBuf> {
