@@ -15,5 +15,6 @@ mod architecture;
 mod audit;
 mod lifecycle;
 mod refusals;
+mod rights;
 mod root_mode;
 mod support;
