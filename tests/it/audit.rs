@@ -43,11 +43,15 @@ async fn busy(place: &Place) {
         assert!(!is_ready(&ByHand::log_in(place, &key).await));
         let (name, other) = (format!("a{round}"), format!("b{round}"));
         assert!(matches!(wss.ask(start(&name)).await, Say::Session(_)));
-        let attach = v1::Attach { session: name.clone(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
+        let attach =
+            v1::Attach { session: name.clone(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
         wss.attach(attach).await;
         wss.input(1, 0, b"echo x$((1+1))\r").await;
         wss.until(1, "x2").await;
-        assert!(matches!(wss.ask(Ask::Rename(v1::Rename { session: name, name: other.clone() })).await, Say::Session(_)));
+        assert!(matches!(
+            wss.ask(Ask::Rename(v1::Rename { session: name, name: other.clone() })).await,
+            Say::Session(_)
+        ));
         if round == 0 {
             kill_gateway(place);
         } else {
@@ -121,7 +125,9 @@ struct Small(PathBuf);
 
 impl Small {
     fn mount(at: &Path, kilobytes: u32) -> Self {
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={kilobytes}k,mode=0700"), "small"]).arg(at));
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={kilobytes}k,mode=0700"), "small"])
+            .arg(at));
         Self(at.to_owned())
     }
 }
@@ -139,15 +145,28 @@ async fn a_full_disk_stops_what_is_new_and_nothing_that_lives() {
     let folder = place.dir.join("state/audit");
     let owner = std::fs::metadata(&folder).unwrap();
     let small = Small::mount(&folder, 256);
-    std::os::unix::fs::chown(&folder, Some(std::os::unix::fs::MetadataExt::uid(&owner)), Some(std::os::unix::fs::MetadataExt::gid(&owner))).unwrap();
+    std::os::unix::fs::chown(
+        &folder,
+        Some(std::os::unix::fs::MetadataExt::uid(&owner)),
+        Some(std::os::unix::fs::MetadataExt::gid(&owner)),
+    )
+    .unwrap();
     place.serve();
     let mut wss = Wss::login(&place).await;
     assert!(matches!(wss.ask(start("main")).await, Say::Session(_)));
-    let attach = |channel| v1::Attach { session: "main".into(), channel, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
+    let attach = |channel| v1::Attach {
+        session: "main".into(),
+        channel,
+        mode: v1::ViewerMode::Raw.into(),
+        ..Default::default()
+    };
     wss.attach(attach(1)).await;
     // Everything that is left, to the last byte.
     let filler = folder.join("filler");
-    let _ = Command::new("dd").args(["if=/dev/zero", "bs=1", &format!("of={}", filler.display())]).stderr(Stdio::null()).status();
+    let _ = Command::new("dd")
+        .args(["if=/dev/zero", "bs=1", &format!("of={}", filler.display())])
+        .stderr(Stdio::null())
+        .status();
     // What is left of the chain's own last page is filled by refused strangers.
     let stranger = Key::new(&place, "stranger", &["ed25519"]);
     let mut refused = 0;

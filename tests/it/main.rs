@@ -17,4 +17,5 @@ mod lifecycle;
 mod refusals;
 mod rights;
 mod root_mode;
+mod security_keys;
 mod support;

@@ -48,7 +48,12 @@ fn verbs() -> Vec<(&'static str, usize, Ask, Vec<&'static str>)> {
             Ask::Send(v1::Send { session: session.clone(), text: ":".into(), no_enter: false }),
             vec!["send", "main", ":"],
         ),
-        ("rename", 2, Ask::Rename(v1::Rename { session: session.clone(), name: "main".into() }), vec!["rename", "main", "main"]),
+        (
+            "rename",
+            2,
+            Ask::Rename(v1::Rename { session: session.clone(), name: "main".into() }),
+            vec!["rename", "main", "main"],
+        ),
         ("restart", 2, Ask::Restart(v1::Restart { session: session.clone() }), vec!["restart", "main"]),
         ("kill", 2, Ask::Kill(v1::Kill { session: session.clone() }), vec!["kill", "main"]),
         ("forget", 2, Ask::Forget(v1::Forget { session }), vec!["forget", "main"]),
@@ -74,7 +79,11 @@ async fn each_role_has_its_verbs_at_both_doors() {
             }
             if matches!(verb, "forget" | "new") && has >= needs {
                 // It was done a moment ago: undo it for the other door.
-                let undo = if verb == "forget" { new("shell", "main", "") } else { Ask::Kill(v1::Kill { session: "main".into() }) };
+                let undo = if verb == "forget" {
+                    new("shell", "main", "")
+                } else {
+                    Ask::Kill(v1::Kill { session: "main".into() })
+                };
                 assert!(matches!(wss.ask(undo).await, Say::Session(_)));
                 let kill = Ask::Kill(v1::Kill { session: "main".into() });
                 assert!(matches!(wss.ask(kill).await, Say::Session(_)));
@@ -124,16 +133,27 @@ async fn who_may_only_view_types_into_nothing() {
     let mut child = Command::new("ssh");
     let endpoints = place.endpoints();
     let (host, port) = endpoints.ssh.rsplit_once(':').unwrap();
-    child.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR", "-o", "UserKnownHostsFile=/dev/null"]);
+    child.args([
+        "-F",
+        "none",
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "LogLevel=ERROR",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+    ]);
     child.args(["-o", "IdentitiesOnly=yes", "-p", port, "-l", ANN, "-i", view.path(), host, "attach", "main"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut stdin, b"echo forbidden-$((40+3))\r").unwrap();
-    let attached = || place.audit().iter().any(|entry| entry["event"] == "attach" && entry["door"] == "ssh").then_some(());
+    let attached =
+        || place.audit().iter().any(|entry| entry["event"] == "attach" && entry["door"] == "ssh").then_some(());
     crate::support::eventually("attached over ssh", attached);
     typing.input(1, first.len() as u64, b"echo allowed-$((40+4)); exit\r").await;
     let told = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
-    let told = tokio::time::timeout(crate::support::HANG, told).await.expect("ssh did not end with the session").unwrap();
+    let told =
+        tokio::time::timeout(crate::support::HANG, told).await.expect("ssh did not end with the session").unwrap();
     let stream = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(stream.contains("allowed-44") && !stream.contains("forbidden"), "{}", describe(&told));
     drop(stdin);
@@ -143,7 +163,8 @@ async fn who_may_only_view_types_into_nothing() {
 async fn agents_and_sessions_of_a_line() {
     let mut place = Place::served(Mode::Root);
     place.configure("[agents.other]\ncommand = [\"/bin/cat\"]");
-    let (shell, works) = (Key::listed(&place, "shell", r#"agents="shell""#), Key::listed(&place, "works", r#"sessions="work-*""#));
+    let (shell, works) =
+        (Key::listed(&place, "shell", r#"agents="shell""#), Key::listed(&place, "works", r#"sessions="work-*""#));
     let all = Key::listed(&place, "all", "");
     let mut all = login(&place, &all, ANN).await;
     for (agent, name) in [("other", "work-cat"), ("shell", "home")] {
@@ -159,8 +180,15 @@ async fn agents_and_sessions_of_a_line() {
         let names: Vec<_> = list.sessions.iter().map(|session| session.name.as_str()).collect();
         assert!(names.contains(&sees) && !names.contains(&sees_not), "{names:?}");
         assert!(matches!(wss.ask(attach(sees)).await, Say::Attached(_)));
-        let unseen = Ask::Attach(v1::Attach { session: sees_not.into(), channel: 2, mode: v1::ViewerMode::Raw.into(), ..Default::default() });
-        for ask in [unseen, Ask::Show(v1::Show { session: sees_not.into() }), Ask::Kill(v1::Kill { session: sees_not.into() })] {
+        let unseen = Ask::Attach(v1::Attach {
+            session: sees_not.into(),
+            channel: 2,
+            mode: v1::ViewerMode::Raw.into(),
+            ..Default::default()
+        });
+        for ask in
+            [unseen, Ask::Show(v1::Show { session: sees_not.into() }), Ask::Kill(v1::Kill { session: sees_not.into() })]
+        {
             match wss.ask(ask).await {
                 Say::Error(error) => assert_eq!(error.code, "unknown-session", "as if it were not there"),
                 other => panic!("{other:?}"),
@@ -191,16 +219,24 @@ async fn no_way_out_of_the_roots() {
     std::os::unix::fs::symlink(place.root.join("elsewhere"), root.join("out")).unwrap();
     std::os::unix::fs::symlink("inside", root.join("in")).unwrap();
     std::os::unix::fs::symlink("/proc/self/root", root.join("magic")).unwrap();
-    run(Command::new("chown").arg("-Rh").arg(format!("{uid}:{gid}")).args([&root, &place.root.join("projects-evil"), &place.root.join("elsewhere")]));
+    run(Command::new("chown").arg("-Rh").arg(format!("{uid}:{gid}")).args([
+        &root,
+        &place.root.join("projects-evil"),
+        &place.root.join("elsewhere"),
+    ]));
     let config = place.dir.join("portcullis.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let lines = text.lines().map(|line| if line.starts_with("roots = ") { format!("roots = [{root:?}]") } else { line.to_owned() });
+    let lines = text
+        .lines()
+        .map(|line| if line.starts_with("roots = ") { format!("roots = [{root:?}]") } else { line.to_owned() });
     std::fs::write(&config, lines.collect::<Vec<_>>().join("\n")).unwrap();
     place.serve();
     let key = Key::listed(&place, "good", "");
     let mut wss = login(&place, &key, ANN).await;
     let inside = |path: &str| root.join(path).display().to_string();
-    for (number, good) in ["", "inside", "in", &inside("inside"), &inside(""), "inside/../inside"].into_iter().enumerate() {
+    for (number, good) in
+        ["", "inside", "in", &inside("inside"), &inside(""), "inside/../inside"].into_iter().enumerate()
+    {
         let said = wss.ask(new("shell", &format!("s{number}"), good)).await;
         assert!(matches!(said, Say::Session(_)) || good.contains(".."), "{good}: {said:?}");
     }
@@ -208,7 +244,20 @@ async fn no_way_out_of_the_roots() {
     let beside = place.root.join("projects-evil").display().to_string();
     let below = place.root.join("projects-evil/x").display().to_string();
     let up = inside("../elsewhere");
-    let outside = ["..", "../elsewhere", "inside/../../elsewhere", "out", "out/", "/", "/etc", "magic", "magic/etc", &beside, &below, &up];
+    let outside = [
+        "..",
+        "../elsewhere",
+        "inside/../../elsewhere",
+        "out",
+        "out/",
+        "/",
+        "/etc",
+        "magic",
+        "magic/etc",
+        &beside,
+        &below,
+        &up,
+    ];
     for bad in outside {
         match wss.ask(new("shell", "escaped", bad)).await {
             Say::Error(error) => assert!(
@@ -236,7 +285,11 @@ async fn an_account_sees_nothing_of_another() {
     let text = std::fs::read_to_string(&config).unwrap();
     let keys = place.dir.join("keys");
     let two = place.root.join("two.toml");
-    std::fs::write(&two, format!("{text}\n[accounts.{BOB}]\nroots = [\"%h\"]\nkey_files = [\"{}/%u\"]\n", keys.display())).unwrap();
+    std::fs::write(
+        &two,
+        format!("{text}\n[accounts.{BOB}]\nroots = [\"%h\"]\nkey_files = [\"{}/%u\"]\n", keys.display()),
+    )
+    .unwrap();
     let mut command = place.command();
     command.arg("serve").arg("--config").arg(&two).arg("--dir").arg(&place.dir);
     command.args(["--https", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
@@ -244,14 +297,20 @@ async fn an_account_sees_nothing_of_another() {
     let (ann, bob) = (Key::new(&place, "ann", &["ed25519"]), Key::new(&place, "bob", &["ed25519"]));
     for (key, account) in [(&ann, ANN), (&bob, BOB)] {
         let mut add = place.command();
-        run(add.args(["keys", "add", "--dir"]).arg(&place.dir).args(["--account", account, &format!("{} x", key.public)]));
+        run(add.args(["keys", "add", "--dir"]).arg(&place.dir).args([
+            "--account",
+            account,
+            &format!("{} x", key.public),
+        ]));
     }
     let (mut of_ann, mut of_bob) = (login(&place, &ann, ANN).await, login(&place, &bob, BOB).await);
     let Say::Session(annas) = of_ann.ask(new("shell", "main", "")).await else { panic!("no session") };
     let Say::Sessions(list) = of_bob.ask(Ask::List(v1::ListSessions {})).await else { panic!("no list") };
     assert_eq!(list.sessions, []);
     for name in ["main", annas.session_id.as_str()] {
-        for ask in [attach(name), Ask::Show(v1::Show { session: name.into() }), Ask::Kill(v1::Kill { session: name.into() })] {
+        for ask in
+            [attach(name), Ask::Show(v1::Show { session: name.into() }), Ask::Kill(v1::Kill { session: name.into() })]
+        {
             match of_bob.ask(ask).await {
                 Say::Error(error) => assert_eq!(error.code, "unknown-session"),
                 other => panic!("{other:?}"),

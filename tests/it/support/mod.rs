@@ -4,6 +4,7 @@ pub mod by_hand;
 pub mod client;
 pub mod middle;
 pub mod place;
+pub mod soft_key;
 
 use std::time::{Duration, Instant};
 
