@@ -17,6 +17,7 @@ use crate::gateway::keybook::Keybook;
 use crate::gateway::listen::{Admission, TooOften};
 use crate::gateway::spawner_client::Spawner;
 use crate::policy::{AccountPolicy, Grant};
+use crate::telemetry::{DoorLabel, LoginLabel, Metrics, Outcome};
 
 /// Removal, expiry or a changed role must end live connections within 5 s (security.md 4.4).
 const RECHECK: Duration = Duration::from_secs(2);
@@ -69,6 +70,7 @@ struct Inner {
     settings: AuthoritySettings,
     identity: Identity,
     journal: Journal,
+    metrics: Metrics,
     keybook: Keybook,
     admission: Admission,
     /// Live grants, to be judged again; pruned when a new one comes.
@@ -95,11 +97,13 @@ impl Authority {
         settings: AuthoritySettings,
         identity: Identity,
         journal: Journal,
+        metrics: Metrics,
         spawner: Spawner,
         admission: Admission,
     ) -> Self {
         let keybook = Keybook::new(spawner, settings.agents.clone(), journal.clone());
-        Self(Arc::new(Inner { settings, identity, journal, keybook, admission, live: Mutex::new(Vec::new()) }))
+        let live = Mutex::new(Vec::new());
+        Self(Arc::new(Inner { settings, identity, journal, metrics, keybook, admission, live }))
     }
 
     /// The gateway's own key.
@@ -159,6 +163,7 @@ impl Authority {
             .text(Field::Role, grant.role().as_str())
             .text(Field::Client, client);
         self.0.journal.append(&entry)?;
+        self.count(door, Outcome::admitted);
         let (revoked, _) = watch::channel(None);
         let (journal, admission) = (self.0.journal.clone(), self.0.admission.clone());
         let live = Arc::new(Live { grant, options, door, peer, revoked, journal, admission });
@@ -198,6 +203,7 @@ impl Authority {
             .text(Field::Reason, code)
             .text(Field::Message, message);
         self.0.journal.note(&entry);
+        self.count(door, Outcome::refused);
         let key = key.map_or("no key", KeyId::as_str);
         tracing::warn!(
             "refused login by {} from {peer} as {}: {key}: {}; {cure}",
@@ -205,6 +211,14 @@ impl Authority {
             printable(user, 64),
             printable(message, 300)
         );
+    }
+
+    fn count(&self, door: Door, outcome: Outcome) {
+        let door = match door {
+            Door::Ssh => DoorLabel::ssh,
+            Door::Wss => DoorLabel::wss,
+        };
+        self.0.metrics.logins.get_or_create(&LoginLabel { door, outcome }).inc();
     }
 
     /// Judges live grants again, for ever.
@@ -249,11 +263,6 @@ impl LiveGrant {
     pub(crate) fn who(&self) -> &str {
         let label = self.0.grant.label();
         if label.is_empty() { self.0.grant.key().as_str() } else { label }
-    }
-
-    /// The door it came by.
-    pub(crate) fn door(&self) -> Door {
-        self.0.door
     }
 
     /// Counts a message among those of the key.

@@ -11,11 +11,14 @@
 
 mod admission;
 mod adoption;
+mod agents;
 mod architecture;
 mod audit;
+mod foreign;
 mod lifecycle;
 mod refusals;
 mod rights;
 mod root_mode;
 mod security_keys;
 mod support;
+mod terminals;

@@ -1,6 +1,5 @@
 //! One viewer's hold on a session, as a door uses it. Dropping it detaches. Knows no socket.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -81,11 +80,6 @@ impl Attachment {
     /// Whose it is.
     pub(crate) fn grant(&self) -> &LiveGrant {
         &self.grant
-    }
-
-    /// What comes next; nothing is lost when this future is dropped.
-    pub(crate) async fn next(&mut self) -> ViewerItem {
-        poll_fn(|context| self.poll_item(context)).await
     }
 
     /// What comes next.
@@ -201,6 +195,7 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        self.session.note(self.grant.entry(Event::Detach));
         self.session.leave(self.number, self.held.is_some());
     }
 }

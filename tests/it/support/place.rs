@@ -65,7 +65,17 @@ impl Place {
             run(Command::new("chown").args(["-R", ANN]).arg(&home));
         }
         let dir = home.join("gw");
-        Self { dir, home, mode, program, root, child: None, reachable: None, environment: Vec::new(), words: Vec::new() }
+        Self {
+            dir,
+            home,
+            mode,
+            program,
+            root,
+            child: None,
+            reachable: None,
+            environment: Vec::new(),
+            words: Vec::new(),
+        }
     }
 
     /// Set up and serving.
@@ -106,7 +116,8 @@ impl Place {
         std::thread::spawn(move || lines.for_each(drop));
         self.child = Some(child);
         let program = arguments(self.gateway_pid()).into_iter().next().unwrap_or_default();
-        self.reachable = Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
+        self.reachable =
+            Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
         self.endpoints()
     }
 
@@ -136,7 +147,8 @@ impl Place {
     /// The program as the one who serves, with this place's home.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.env_clear().env("HOME", &self.home).env("PATH", path()).env("LANG", "C.UTF-8").current_dir(&self.home);
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", self.agents().display());
+        command.env_clear().env("HOME", &self.home).env("PATH", path).env("LANG", "C.UTF-8").current_dir(&self.home);
         if self.mode == Mode::SingleUser {
             let (uid, gid) = ids(ANN);
             command.uid(uid).gid(gid);
@@ -169,6 +181,11 @@ impl Place {
         command.args(["-i", &endpoints.client_key, "-p", port]).args(options);
         command.arg(format!("{}@{host}", endpoints.account)).args(words).env_remove("SSH_AUTH_SOCK");
         command
+    }
+
+    /// Where quickstart finds agents, and nowhere else: empty until a test puts one there.
+    pub fn agents(&self) -> PathBuf {
+        self.root.join("agents")
     }
 
     pub fn endpoints(&self) -> Endpoints {
@@ -324,11 +341,6 @@ pub fn children(parent: u32) -> Vec<u32> {
         text.rsplit_once(')').and_then(|(_, after)| after.split_whitespace().nth(1)?.parse().ok()) == Some(parent)
     };
     processes().into_iter().filter(is_child).collect()
-}
-
-fn path() -> String {
-    let agents = cache().join("agents/bin");
-    format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", agents.display())
 }
 
 /// Where tests/run put agents and foreign clients.
