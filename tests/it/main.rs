@@ -17,6 +17,8 @@ mod audit;
 mod foreign;
 mod lifecycle;
 mod refusals;
+mod rights;
 mod root_mode;
+mod security_keys;
 mod support;
 mod terminals;

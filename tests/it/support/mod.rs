@@ -5,6 +5,7 @@ pub mod by_hand;
 pub mod client;
 pub mod middle;
 pub mod place;
+pub mod soft_key;
 pub mod tmux;
 
 use std::time::{Duration, Instant};
