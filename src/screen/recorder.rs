@@ -428,6 +428,9 @@ impl Handler for Recorder {
         let most = self.term.grid().cursor.point.column.0;
         self.term.move_backward_tabs(count.min(u16::try_from(most).unwrap_or(u16::MAX)));
         self.work += most;
+        // The engine leaves a cursor waiting to wrap that no longer stands at the margin.
+        let cursor = &mut self.term.grid_mut().cursor;
+        cursor.input_needs_wrap &= cursor.point.column.0 == most;
     }
 
     fn scroll_up(&mut self, rows: usize) {

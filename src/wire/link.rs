@@ -46,7 +46,7 @@ pub enum Frame {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// A length above the limit.
-    #[error("a link frame of {0} bytes; the limit is 65536")]
+    #[error("a link frame of {0} bytes; the limit is 65792")]
     TooLong(u32),
     /// A payload that does not decode.
     #[error("a link frame that does not decode: {0}")]
@@ -198,8 +198,8 @@ mod tests {
     #[test]
     fn an_endless_frame_and_a_hole_that_goes_back_are_refused() {
         let mut decoder = LinkDecoder::default();
-        decoder.buffer().put_slice(&encode_header(FrameHeader::Output, 65_537, Offset::ZERO));
-        assert!(matches!(decoder.next_frame(), Err(LinkError::TooLong(65_537))));
+        decoder.buffer().put_slice(&encode_header(FrameHeader::Output, LINK_FRAME as u32 + 1, Offset::ZERO));
+        assert!(matches!(decoder.next_frame(), Err(LinkError::TooLong(length)) if length as usize == LINK_FRAME + 1));
         let mut decoder = LinkDecoder::default();
         encode_lost(decoder.buffer(), Offset(5), Offset(5));
         assert!(matches!(decoder.next_frame(), Err(LinkError::Lost)));

@@ -9,11 +9,14 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod admission;
 mod adoption;
 mod agents;
 mod architecture;
+mod audit;
 mod foreign;
 mod lifecycle;
+mod refusals;
 mod root_mode;
 mod support;
 mod terminals;

@@ -297,7 +297,7 @@ impl Attaching {
         let mut said = false;
         let mut reason = why.to_owned();
         loop {
-            if !said && began.elapsed() >= SAY_AFTER || !self.console.is_terminal() && !said {
+            if !said && (began.elapsed() >= SAY_AFTER || !self.console.is_terminal()) {
                 said = true;
                 self.console.notice(&format!("connection lost ({reason}); coming back …")).await?;
             }

@@ -88,6 +88,7 @@ impl Router {
     /// A new agent with the same agent name, directory, session name and id; old cursors get `reset`.
     pub(crate) async fn restart(&self, grant: &LiveGrant, name: &str) -> Result<SessionHandle, SessionError> {
         let handle = self.find(grant, name, Verb::Restart)?;
+        grant.count_start()?;
         let account = grant.account().clone();
         let permit = self.0.starting.get(&account).ok_or(SessionError::NoSpawner)?;
         let _one_at_a_time = permit.acquire().await.map_err(|_| SessionError::NoSpawner)?;

@@ -142,6 +142,7 @@ impl SessionHandle {
     /// Types text without looking.
     pub(crate) async fn send(&self, text: &str, enter: bool) -> Result<(), SessionError> {
         may(&self.grant, Verb::Send, &self.session)?;
+        self.grant.count_input(text.len())?;
         let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
         self.journal.append(&self.entry(Event::Act).text(Field::Act, "send").number(Field::Bytes, length))?;
         self.session.send(text, enter).await

@@ -59,6 +59,7 @@ impl Router {
         {
             return Ok((self.handle(session, grant), false));
         }
+        grant.count_start()?;
         let living = self.of_account(&account).iter().filter(|session| !session.has_ended()).count();
         if living >= roots.max_sessions as usize {
             let message =

@@ -124,11 +124,11 @@ impl Session {
         let exact = request.mode == v1::ViewerMode::Exact;
         match request.cursor {
             Some((log, _)) if log != log_id => return self.painted(v1::Verdict::Reset, request, exact).await,
-            Some((_, offset)) => return self.from_cursor(offset, request, exact).await,
+            Some((_, offset)) => return self.opening_at(offset, request, exact).await,
             None => {}
         }
         if let Some(offset) = request.from_offset.or(request.from_start.then_some(Offset::ZERO)) {
-            return self.from_cursor(offset, request, exact).await;
+            return self.opening_at(offset, request, exact).await;
         }
         match (request.mode, request.size) {
             (v1::ViewerMode::Fitted, Some(window)) if window != grid => Ok(Opening::Framed),
@@ -136,7 +136,7 @@ impl Session {
         }
     }
 
-    async fn from_cursor(&self, offset: Offset, request: &AttachRequest, exact: bool) -> Result<Opening, SessionError> {
+    async fn opening_at(&self, offset: Offset, request: &AttachRequest, exact: bool) -> Result<Opening, SessionError> {
         let window = request.size.filter(|_| request.mode == v1::ViewerMode::Fitted);
         if window.is_some_and(|window| window != self.size()) {
             return Ok(Opening::Framed);

@@ -1,6 +1,5 @@
 //! One viewer's hold on a session, as a door uses it. Dropping it detaches. Knows no socket.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -78,9 +77,9 @@ impl Attachment {
         &self.session
     }
 
-    /// What comes next; nothing is lost when this future is dropped.
-    pub(crate) async fn next(&mut self) -> ViewerItem {
-        poll_fn(|context| self.poll_item(context)).await
+    /// Whose it is.
+    pub(crate) fn grant(&self) -> &LiveGrant {
+        &self.grant
     }
 
     /// What comes next.
@@ -196,6 +195,7 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        self.session.note(self.grant.entry(Event::Detach));
         self.session.leave(self.number, self.held.is_some());
     }
 }
@@ -263,7 +263,7 @@ impl State {
         if let Some(slot) = self.slots.get_mut(&viewer) {
             slot.paints(request, reason);
         }
-        ToHostBody::Snapshot(v1::TakeSnapshot { request, kind: v1::SnapshotKind::Screen.into(), history: 0 })
+        ToHostBody::Snapshot(v1::TakeSnapshot { request, kind: v1::SnapshotKind::Repaint.into(), history: 0 })
     }
 
     pub(super) fn detach_viewer(&mut self, viewer: ViewerNumber, reason: &'static str) {

@@ -71,7 +71,7 @@ impl State {
         if let Some(v1::event::Kind::Title(title)) = &event.kind {
             self.summary.title.clone_from(title);
         }
-        self.to_all(at, &ViewerItem::Event { offset: at, event });
+        self.tell_all(at, &ViewerItem::Event { offset: at, event });
     }
 
     fn take_control(&mut self, body: Body, answers: &mut Vec<ToHostBody>) {
@@ -191,7 +191,7 @@ impl State {
             self.size.is(size);
         }
         let item = ViewerItem::SizeChanged { size, owner: is.owner.clone(), offset };
-        self.to_all(offset, &item);
+        self.tell_all(offset, &item);
         answers.extend(self.refit(None));
     }
 }

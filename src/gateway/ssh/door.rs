@@ -309,10 +309,10 @@ impl Handler for Door {
 
     async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), russh::Error> {
         if let Some(Line::Running { terminal, .. }) = self.channels.get(&channel)
-            && !terminal.typed(data)
+            && let Err(lost) = terminal.typed(data)
         {
-            let text = "portcullis: more than 65536 bytes were typed before anything read them\r\n";
-            session.extended_data(channel, 1, text.as_bytes().to_vec())?;
+            let text = format!("portcullis: {lost} typed bytes were not delivered: nothing reads them here\r\n");
+            session.extended_data(channel, 1, text.into_bytes())?;
             session.exit_status_request(channel, 74)?;
             session.close(channel)?;
             self.channels.remove(&channel);

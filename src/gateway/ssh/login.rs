@@ -35,7 +35,7 @@ pub(super) struct Login {
 pub(super) struct LoggedIn {
     pub(super) grant: LiveGrant,
     /// Counts the connection among those of its key.
-    pub(super) counted: LiveConnection,
+    pub(super) _counted: LiveConnection,
 }
 
 impl Login {
@@ -122,7 +122,7 @@ impl Login {
         };
         let client = self.client.get().map_or_else(String::new, |name| printable(name, CLIENT_NAME));
         match authority.admit(proven, Door::Ssh, self.peer, &client) {
-            Ok(grant) => Some(LoggedIn { grant, counted }),
+            Ok(grant) => Some(LoggedIn { grant, _counted: counted }),
             Err(error) => {
                 self.refuse(user, &id, error.code(), &error.to_string(), "see the audit log");
                 None

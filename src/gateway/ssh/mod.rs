@@ -15,9 +15,6 @@ mod server;
 mod terminal;
 mod viewer;
 
-#[cfg(test)]
-mod testing;
-
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;

@@ -92,6 +92,7 @@ impl Host {
 }
 
 impl Prepared {
+    #[expect(clippy::zombie_processes, reason = "the host reaps it")]
     fn new(script: &str, gateway_uid: u32, exec_error: Option<File>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);

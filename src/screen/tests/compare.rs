@@ -77,29 +77,13 @@ fn grids(name: &str, one: &Grid<Cell>, other: &Grid<Cell>, exactness: Exactness)
 
 /// The cell as a repaint can show it.
 fn carried(grid: &Grid<Cell>, line: i32, column: usize) -> Cell {
-    let row = &grid[Line(line)];
-    let mut cell = row[Column(column)].clone();
+    let mut cell = grid[Line(line)][Column(column)].clone();
     if cell.c == '\t' {
         cell.c = ' ';
     }
     forget_number(&mut cell);
     if cell.extra.as_deref() == Some(&CellExtra::default()) {
         cell.extra = None;
-    }
-    let last = column + 1 == grid.columns();
-    if !last || line + 1 == grid.screen_lines() as i32 {
-        cell.flags.remove(Flags::WRAPLINE);
-    }
-    if !(last && cell.flags.contains(Flags::WRAPLINE)) {
-        cell.flags.remove(Flags::LEADING_WIDE_CHAR_SPACER);
-    }
-    if is_half(row, column, grid.columns()) {
-        let (underline, link) = (cell.underline_color(), cell.hyperlink());
-        cell.flags.remove(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER);
-        cell.c = ' ';
-        cell.extra = None;
-        cell.set_underline_color(underline);
-        cell.set_hyperlink(link);
     }
     cell
 }
@@ -111,19 +95,8 @@ fn forget_number(cell: &mut Cell) {
     }
 }
 
-/// Half of a wide character whose other half was erased or cut off.
-fn is_half(row: &Row<Cell>, column: usize, columns: usize) -> bool {
-    let pair = |left: usize| {
-        left + 1 < columns
-            && row[Column(left)].flags.contains(Flags::WIDE_CHAR)
-            && row[Column(left + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)
-    };
-    let whole = pair(column) || column > 0 && pair(column - 1);
-    !whole && row[Column(column)].flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER)
-}
-
 /// Whether the state is one that docs/screen-limits.md names: a cursor outside the region although origin mode is on, one that waits to wrap on a row
-/// that has wrapped, halves of wide characters.
+/// that has wrapped, a last row that has wrapped, a wrap's blank that was moved away from the margin, halves of wide characters.
 pub(super) fn is_out_of_reach(recorder: &Recorder) -> bool {
     let row = recorder.term.grid().cursor.point.line.0 as usize;
     let origin = recorder.term.mode().contains(TermMode::ORIGIN);
@@ -133,9 +106,28 @@ pub(super) fn is_out_of_reach(recorder: &Recorder) -> bool {
 
 fn is_grid_out_of_reach(grid: &Grid<Cell>) -> bool {
     let last = Column(grid.columns() - 1);
-    let waits = |cursor: &Cursor<Cell>| {
-        cursor.input_needs_wrap && grid[cursor.point.line][last].flags.contains(Flags::WRAPLINE)
+    let wraps = |line: Line| grid[line][last].flags.contains(Flags::WRAPLINE);
+    let waits = |cursor: &Cursor<Cell>| cursor.input_needs_wrap && (grid.columns() == 2 || wraps(cursor.point.line));
+    let odd = |line: Line| (0..grid.columns()).any(|column| is_odd(&grid[line], column, grid.columns()));
+    let rows = grid.screen_lines() as i32;
+    waits(&grid.cursor) || waits(&grid.saved_cursor) || wraps(Line(rows - 1)) || (0..rows).map(Line).any(odd)
+}
+
+/// A flag that stands where printing alone cannot put it.
+fn is_odd(row: &Row<Cell>, column: usize, columns: usize) -> bool {
+    let flags = row[Column(column)].flags;
+    let at_margin = column + 1 == columns && flags.contains(Flags::WRAPLINE);
+    let stray = flags.contains(Flags::LEADING_WIDE_CHAR_SPACER) && !at_margin;
+    stray || flags.contains(Flags::WRAPLINE) && column + 1 != columns || is_half(row, column, columns)
+}
+
+/// Half of a wide character whose other half was erased or cut off.
+fn is_half(row: &Row<Cell>, column: usize, columns: usize) -> bool {
+    let pair = |left: usize| {
+        left + 1 < columns
+            && row[Column(left)].flags.contains(Flags::WIDE_CHAR)
+            && row[Column(left + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)
     };
-    let halves = |line| (0..grid.columns()).any(|column| is_half(&grid[Line(line)], column, grid.columns()));
-    waits(&grid.cursor) || waits(&grid.saved_cursor) || (0..grid.screen_lines() as i32).any(halves)
+    let whole = pair(column) || column > 0 && pair(column - 1);
+    !whole && row[Column(column)].flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER)
 }

@@ -174,7 +174,8 @@ pub async fn open_on(tcp: TcpStream, address: &str) -> (WebSocketStream<Tls>, [u
     (socket, exporter)
 }
 
-async fn hear(socket: &mut WebSocketStream<Tls>) -> Heard {
+/// The next message of a socket.
+pub async fn hear(socket: &mut WebSocketStream<Tls>) -> Heard {
     // Pings are no news, so the deadline stands across them.
     let deadline = tokio::time::Instant::now() + HANG;
     loop {
@@ -197,7 +198,7 @@ async fn hear(socket: &mut WebSocketStream<Tls>) -> Heard {
 }
 
 /// Accepts any certificate: these tests prove the gateway's identity by its signature over this very connection.
-fn careless() -> rustls::ClientConfig {
+pub fn careless() -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])

@@ -1,0 +1,78 @@
+//! What the gateway, an idle viewer and an idle session host take, and how soon a host is there.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::Plan;
+use crate::peers::{Door, Stage};
+use crate::proc::smaps;
+use crate::programs::READY;
+use crate::stats::{median, quantile};
+
+/// Live sessions that the viewers are spread over.
+const SESSIONS: usize = 10;
+/// Hosts of which the middle one counts.
+const HOSTS: usize = 20;
+
+pub(super) async fn run(stage: &Stage, plan: Plan) -> Result<()> {
+    let gateway = stage.gateway()?;
+    println!(
+        "gateway, nobody there: RSS {:.1} MiB, private {:.1} MiB",
+        smaps(gateway, "Rss:") / 1024.0,
+        smaps(gateway, "Private_") / 1024.0
+    );
+    hosts(stage).await?;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(stage.session("quiet", (80, 24)).await?.0);
+    }
+    for door in [Door::Ssh, Door::Wss] {
+        let target = stage.target(door);
+        let mut lines = Vec::new();
+        let mut before = 0.0;
+        // The first viewers make what all share; they are not counted.
+        for at in 0..plan.viewers + SESSIONS {
+            if at == SESSIONS {
+                before = smaps(gateway, "Pss:");
+            }
+            let mut line = target.connect(&sessions[at % SESSIONS], true).await?;
+            line.until(READY).await?;
+            lines.push(line);
+        }
+        let after = smaps(gateway, "Pss:");
+        println!(
+            "idle viewer, {door:?}: PSS {:.1} KiB each at {} viewers of {SESSIONS} sessions (gateway {before:.0} -> {after:.0} KiB)",
+            (after - before) / plan.viewers as f64,
+            plan.viewers
+        );
+    }
+    Ok(())
+}
+
+async fn hosts(stage: &Stage) -> Result<()> {
+    let mut connection = stage.wss().await?;
+    let mut taken = Vec::new();
+    for at in 0..HOSTS {
+        let begin = Instant::now();
+        connection.start("bench-silent", &format!("idle{at}"), (80, 24)).await?;
+        taken.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    let private: Vec<f64> = stage.hosts().into_iter().map(|pid| smaps(pid, "Private_")).collect();
+    println!(
+        "idle host, 80x24: private {:.0} KiB (median of {}; {:.0}-{:.0})",
+        median(&private),
+        private.len(),
+        quantile(&private, 0.0),
+        quantile(&private, 1.0)
+    );
+    println!(
+        "session asked for to session ready, over wss (order, account's checks, fork, host, agent): {:.2} ms p50, {:.2} p90",
+        median(&taken),
+        quantile(&taken, 0.9)
+    );
+    for at in 0..HOSTS {
+        stage.kill(&format!("idle{at}")).await?;
+    }
+    Ok(())
+}
