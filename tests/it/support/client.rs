@@ -176,8 +176,10 @@ pub async fn open_on(tcp: TcpStream, address: &str) -> (WebSocketStream<Tls>, [u
 
 /// The next message of a socket.
 pub async fn hear(socket: &mut WebSocketStream<Tls>) -> Heard {
+    // Pings are no news, so the deadline stands across them.
+    let deadline = tokio::time::Instant::now() + HANG;
     loop {
-        let frame = tokio::time::timeout(HANG, socket.next()).await.expect("nothing came");
+        let frame = tokio::time::timeout_at(deadline, socket.next()).await.expect("nothing came");
         match frame {
             Some(Ok(Message::Text(text))) => {
                 let message = decode_server(&text).unwrap();
