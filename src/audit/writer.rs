@@ -88,11 +88,13 @@ impl Writer {
     }
 
     /// Entries so far in the chain.
+    #[cfg(test)]
     pub(crate) fn sequence(&self) -> u64 {
         self.head.seq
     }
 
-    /// The last line's hash in hex: what to note elsewhere.
+    /// The last line's hash in hex.
+    #[cfg(test)]
     pub(crate) fn head(&self) -> String {
         line::hex(&self.head.hash)
     }

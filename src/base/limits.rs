@@ -8,8 +8,8 @@ pub const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
 pub const INBOUND_BEFORE_LOGIN: usize = 64 * 1024;
 /// One message after login: room for a pasted file, far below what a phone sends by mistake.
 pub const INBOUND_AFTER_LOGIN: usize = 1024 * 1024;
-/// One link frame's payload: as much as one read of the PTY path batches, twice.
-pub const LINK_FRAME: usize = 64 * 1024;
+/// One link frame's payload: an input message of 64 KiB and the fields that name its writer and place.
+pub const LINK_FRAME: usize = 64 * 1024 + 256;
 /// One order or answer datagram; SEQPACKET needs the receiver to know a most.
 pub const ORDER_DATAGRAM: usize = 64 * 1024;
 /// One input message (a paste is one message).

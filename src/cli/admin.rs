@@ -89,6 +89,12 @@ impl<'a> Admin<'a> {
         Ok(answer.get("stopped").and_then(Value::as_u64).unwrap_or(0))
     }
 
+    /// Reads everything anew; what the gateway does then.
+    pub(super) fn reload(&self) -> Result<String, AdminError> {
+        let answer = self.ask("POST", "/v1/reload")?;
+        Ok(answer.get("gateway").and_then(Value::as_str).unwrap_or("goes on").to_owned())
+    }
+
     fn ask(&self, method: &str, target: &str) -> Result<Value, AdminError> {
         let mut stream =
             self.connect().map_err(|error| AdminError::Connect(self.run.join(SOCKET).display().to_string(), error))?;

@@ -30,6 +30,8 @@ pub(super) enum Command {
     Audit(AuditCommand),
     /// End every session, on this machine and without a key.
     Stop(StopArguments),
+    /// Read configuration and certificates anew. Sessions live on; when settings changed, connections come back by themselves.
+    Reload(ReloadArguments),
     #[command(hide = true)]
     Gateway(GatewayArguments),
     #[command(hide = true)]
@@ -183,6 +185,13 @@ pub(super) enum AuditCommand {
         /// A file, or a directory of them.
         path: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReloadArguments {
+    /// Directory of the installation.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

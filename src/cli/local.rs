@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::admin::{Admin, Listed};
-use super::arguments::{KeysArguments, KeysCommand, StopArguments};
+use super::arguments::{KeysArguments, KeysCommand, ReloadArguments, StopArguments};
 use super::endpoints::Endpoints;
 use super::failure::{About, Failure};
 use super::files;
@@ -42,6 +42,14 @@ pub(super) fn stop(arguments: &StopArguments) -> Result<ExitCode, Failure> {
     let tree = place::nearest_tree(arguments.dir.as_deref())?;
     let stopped = Admin::new(&tree.run).stop_all()?;
     let _ = writeln!(std::io::stdout(), "ended {stopped} session{}", if stopped == 1 { "" } else { "s" });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `reload`.
+pub(super) fn reload(arguments: &ReloadArguments) -> Result<ExitCode, Failure> {
+    let tree = place::nearest_tree(arguments.dir.as_deref())?;
+    let gateway = Admin::new(&tree.run).reload()?;
+    let _ = writeln!(std::io::stdout(), "reloaded; the gateway {gateway}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -58,6 +58,7 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
             audit::run(&path, &mut std::io::stdout().lock()).map(ExitCode::from)
         }
         Command::Stop(arguments) => local::stop(&arguments),
+        Command::Reload(arguments) => local::reload(&arguments),
         Command::Gateway(arguments) => processes::gateway(&arguments),
         Command::Host(arguments) => processes::host(arguments),
         Command::Ls(arguments) => local::ls(&arguments.words),

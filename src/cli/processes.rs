@@ -87,6 +87,8 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<ExitCode, Failure>
         (None, None) => return Err(by_hand("gateway")),
     };
     match gateway::run(socket, |settings| drop(serve::logs(&settings.log))) {
+        // Whoever ended the spawner knows; whoever starts it starts the next gateway too.
+        Err(gateway::GatewayError::SpawnerGone | gateway::GatewayError::Outdated) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Failure::other(error)),
     }
 }

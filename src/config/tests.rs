@@ -137,10 +137,10 @@ fn the_stronger_layer_wins() {
 
 #[test]
 fn a_mistake_names_its_variable_or_flag() {
-    let mut layers = Layers::default();
-    layers.environment =
+    let environment =
         vec![("PORTCULLIS_LISTEN__SSH".into(), "here".into()), ("PORTCULLIS_LISTEN__X".into(), "1".into())];
-    layers.flags = vec![Flag { key: "listen.admin", flag: "--admin", value: "there".into() }];
+    let flags = vec![Flag { key: "listen.admin", flag: "--admin", value: "there".into() }];
+    let layers = Layers { environment, flags, ..Layers::default() };
     let found: Vec<String> = load(&layers).unwrap_err().0.iter().map(ToString::to_string).collect();
     assert!(found.iter().any(|line| line.starts_with("PORTCULLIS_LISTEN__SSH: listen.ssh: ")), "{found:?}");
     assert!(found.iter().any(|line| line.starts_with("PORTCULLIS_LISTEN__X: listen.x: unknown key")), "{found:?}");
@@ -149,11 +149,11 @@ fn a_mistake_names_its_variable_or_flag() {
 
 #[test]
 fn accounts_and_agents_never_come_from_the_environment() {
-    let mut layers = Layers::default();
-    layers.environment = vec![
+    let environment = vec![
         ("PORTCULLIS_ACCOUNTS__ANN__USER".into(), "ann".into()),
         ("PORTCULLIS_AGENTS__X__COMMAND".into(), "/bin/sh".into()),
     ];
+    let layers = Layers { environment, ..Layers::default() };
     let found = load(&layers).unwrap_err().0;
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|mistake| mistake.problem.contains("never come from the environment")));

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::Gateway;
 use super::error::SessionError;
+use super::reload::Reloaded;
 
 /// Starts the thread with the admin listener and, when there is one, the operator's socket.
 pub(crate) fn start(gateway: &Gateway, listener: OwnedFd, socket: Option<OwnedFd>) -> io::Result<()> {
@@ -35,6 +36,7 @@ pub(crate) fn start(gateway: &Gateway, listener: OwnedFd, socket: Option<OwnedFd
                 .route("/v1/sessions", get(sessions))
                 .route("/v1/sessions/{name}/kill", post(kill))
                 .route("/v1/stop", post(stop))
+                .route("/v1/reload", post(reload))
                 .with_state(gateway);
             let (health, operator) = tokio::join!(serve_health(listener, health), serve_operator(socket, operator));
             tracing::error!(?health, ?operator, "the admin thread ended");
@@ -101,7 +103,7 @@ async fn ready(State(gateway): State<Gateway>) -> Response {
 }
 
 async fn metrics(State(gateway): State<Gateway>) -> Response {
-    gateway.count_sessions();
+    gateway.measure();
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], gateway.metrics().text()).into_response()
 }
@@ -121,6 +123,14 @@ async fn kill(State(gateway): State<Gateway>, Path(name): Path<String>) -> Respo
 async fn stop(State(gateway): State<Gateway>) -> Response {
     match gateway.router().stop_all().await {
         Ok(stopped) => as_json(StatusCode::OK, json!({ "stopped": stopped })),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn reload(State(gateway): State<Gateway>) -> Response {
+    match gateway.reloader().reload().await {
+        Ok(Reloaded::Certificate) => as_json(StatusCode::OK, json!({ "gateway": "goes on" })),
+        Ok(Reloaded::Gateway) => as_json(StatusCode::OK, json!({ "gateway": "restarts" })),
         Err(error) => failed(&error),
     }
 }

@@ -14,11 +14,16 @@ use crate::gateway::error::SessionError;
 use crate::gateway::identity::Identity;
 use crate::gateway::journal::Journal;
 use crate::gateway::keybook::Keybook;
+use crate::gateway::listen::{Admission, TooOften};
 use crate::gateway::spawner_client::Spawner;
 use crate::policy::{AccountPolicy, Grant};
+use crate::telemetry::{DoorLabel, LoginLabel, Metrics, Outcome};
 
 /// Removal, expiry or a changed role must end live connections within 5 s (security.md 4.4).
 const RECHECK: Duration = Duration::from_secs(2);
+
+/// The reason of every refusal by rate.
+pub(crate) const RATE_LIMITED: &str = "rate-limited";
 
 /// The ways in, as the audit log names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +70,9 @@ struct Inner {
     settings: AuthoritySettings,
     identity: Identity,
     journal: Journal,
+    metrics: Metrics,
     keybook: Keybook,
+    admission: Admission,
     /// Live grants, to be judged again; pruned when a new one comes.
     live: Mutex<Vec<Weak<Live>>>,
 }
@@ -82,12 +89,21 @@ struct Live {
     /// Why it is over, once it is.
     revoked: watch::Sender<Option<String>>,
     journal: Journal,
+    admission: Admission,
 }
 
 impl Authority {
-    pub(crate) fn new(settings: AuthoritySettings, identity: Identity, journal: Journal, spawner: Spawner) -> Self {
-        let keybook = Keybook::new(spawner, settings.agents.clone());
-        Self(Arc::new(Inner { settings, identity, journal, keybook, live: Mutex::new(Vec::new()) }))
+    pub(crate) fn new(
+        settings: AuthoritySettings,
+        identity: Identity,
+        journal: Journal,
+        metrics: Metrics,
+        spawner: Spawner,
+        admission: Admission,
+    ) -> Self {
+        let keybook = Keybook::new(spawner, settings.agents.clone(), journal.clone());
+        let live = Mutex::new(Vec::new());
+        Self(Arc::new(Inner { settings, identity, journal, metrics, keybook, admission, live }))
     }
 
     /// The gateway's own key.
@@ -126,8 +142,15 @@ impl Authority {
     }
 
     /// Admits who proved a key, and writes it down before anybody hears of it.
-    pub(crate) fn admit(&self, proven: Proven, door: Door, peer: SocketAddr, client: &str) -> Result<LiveGrant, SessionError> {
-        let policy = self.0.settings.accounts.iter().map(|(policy, _)| policy).find(|policy| policy.name == *proven.account());
+    pub(crate) fn admit(
+        &self,
+        proven: Proven,
+        door: Door,
+        peer: SocketAddr,
+        client: &str,
+    ) -> Result<LiveGrant, SessionError> {
+        let policy =
+            self.0.settings.accounts.iter().map(|(policy, _)| policy).find(|policy| policy.name == *proven.account());
         let Some(policy) = policy else { return Err(SessionError::Unknown(proven.account().to_string())) };
         let options = proven.options().clone();
         let grant = Grant::admit(proven, policy)?;
@@ -140,9 +163,10 @@ impl Authority {
             .text(Field::Role, grant.role().as_str())
             .text(Field::Client, client);
         self.0.journal.append(&entry)?;
+        self.count(door, Outcome::admitted);
         let (revoked, _) = watch::channel(None);
-        let journal = self.0.journal.clone();
-        let live = Arc::new(Live { grant, options, door, peer, revoked, journal });
+        let (journal, admission) = (self.0.journal.clone(), self.0.admission.clone());
+        let live = Arc::new(Live { grant, options, door, peer, revoked, journal, admission });
         let mut all = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|live| live.strong_count() > 0);
         all.push(Arc::downgrade(&live));
@@ -155,7 +179,8 @@ impl Authority {
         self.refuse(door, peer, user, key, reason.audit_reason(), &reason.to_string(), reason.cure());
     }
 
-    /// The same for what is no matter of keys: a web page's origin, a malformed first message.
+    /// The same for what is no matter of keys: a web page's origin, a malformed first message. Of refusals by rate only
+    /// those that are news are written down.
     #[allow(clippy::too_many_arguments, reason = "one entry's fields, each a different thing")]
     pub(crate) fn refuse(
         &self,
@@ -167,6 +192,9 @@ impl Authority {
         message: &str,
         cure: &str,
     ) {
+        if code == RATE_LIMITED && !self.0.admission.is_news(peer.ip()) {
+            return;
+        }
         let entry = Entry::new(Event::Refused)
             .text(Field::Door, door.as_str())
             .text(Field::Peer, &peer.to_string())
@@ -175,6 +203,7 @@ impl Authority {
             .text(Field::Reason, code)
             .text(Field::Message, message);
         self.0.journal.note(&entry);
+        self.count(door, Outcome::refused);
         let key = key.map_or("no key", KeyId::as_str);
         tracing::warn!(
             "refused login by {} from {peer} as {}: {key}: {}; {cure}",
@@ -182,6 +211,14 @@ impl Authority {
             printable(user, 64),
             printable(message, 300)
         );
+    }
+
+    fn count(&self, door: Door, outcome: Outcome) {
+        let door = match door {
+            Door::Ssh => DoorLabel::ssh,
+            Door::Wss => DoorLabel::wss,
+        };
+        self.0.metrics.logins.get_or_create(&LoginLabel { door, outcome }).inc();
     }
 
     /// Judges live grants again, for ever.
@@ -228,9 +265,30 @@ impl LiveGrant {
         if label.is_empty() { self.0.grant.key().as_str() } else { label }
     }
 
-    /// The door it came by.
-    pub(crate) fn door(&self) -> Door {
-        self.0.door
+    /// Counts a message among those of the key.
+    pub(crate) fn count_message(&self) -> Result<(), SessionError> {
+        self.within("messages of this key", self.0.admission.message(self.0.grant.key()))
+    }
+
+    /// Counts input bytes among those of the key.
+    pub(crate) fn count_input(&self, bytes: usize) -> Result<(), SessionError> {
+        self.within("input bytes of this key", self.0.admission.input(self.0.grant.key(), bytes))
+    }
+
+    /// Counts a session start among those of the key.
+    pub(crate) fn count_start(&self) -> Result<(), SessionError> {
+        self.within("session starts of this key", self.0.admission.session_start(self.0.grant.key()))
+    }
+
+    fn within(&self, what: &'static str, counted: Result<(), TooOften>) -> Result<(), SessionError> {
+        let Err(too_often) = counted else { return Ok(()) };
+        if self.0.admission.is_news(self.0.peer.ip()) {
+            let entry = self.entry(Event::Refused).text(Field::Reason, RATE_LIMITED).text(Field::Message, what);
+            self.0.journal.note(&entry);
+        }
+        // Rounded up, so that who waits as long as told is let pass.
+        let after_ms = u32::try_from(too_often.after.as_millis()).unwrap_or(u32::MAX).saturating_add(1);
+        Err(SessionError::RateLimited { what, after_ms })
     }
 
     /// Fields that every entry about this principal has.

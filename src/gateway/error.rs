@@ -22,16 +22,10 @@ pub(crate) enum SessionError {
     /// Input beyond what one message may hold.
     #[error("{0} bytes in one message; the limit is 65536: send it in pieces")]
     InputTooLong(usize),
-    /// Input that begins beyond what came before.
-    #[error("input begins at {offered}, but only {accepted} bytes came before; send again from there")]
-    InputGap {
-        /// Where the bytes would have begun.
-        offered: u64,
-        /// What has been accepted.
-        accepted: u64,
-    },
     /// The program does not read what is typed.
-    #[error("the session's input queue is full (256 KiB): the program does not read; {accepted} bytes of this writer were accepted")]
+    #[error(
+        "the session's input queue is full (256 KiB): the program does not read; {accepted} bytes of this writer were accepted"
+    )]
     InputFull {
         /// What has been accepted of this writer.
         accepted: u64,
@@ -85,7 +79,6 @@ impl SessionError {
             Self::NameTaken(_) => "name-taken",
             Self::BadName(_) | Self::BadRequest(_) => "bad-request",
             Self::InputTooLong(_) => "input-too-long",
-            Self::InputGap { .. } => "input-gap",
             Self::InputFull { .. } => "input-full",
             Self::Ended(_) => "session-ended",
             Self::Lives(_) => "session-lives",
@@ -124,7 +117,7 @@ impl SessionError {
     /// The input offset that an input error carries.
     pub(crate) fn accepted(&self) -> u64 {
         match self {
-            Self::InputGap { accepted, .. } | Self::InputFull { accepted } => *accepted,
+            Self::InputFull { accepted } => *accepted,
             _ => 0,
         }
     }

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::audit::{Entry, Event, Field};
 use crate::authn::{KeyLine, parse_authorized_keys};
 use crate::base::{AccountName, KEY_FILE, Name, printable};
 use crate::gateway::error::SessionError;
+use crate::gateway::journal::Journal;
 use crate::gateway::spawner_client::Spawner;
 use crate::gateway::verbs;
 use crate::sys::memfd;
@@ -19,6 +21,7 @@ use crate::wire::v1::order::Body as OrderBody;
 /// The cache; a hold copies an Arc or inserts one.
 pub(crate) struct Keybook {
     spawner: Spawner,
+    journal: Journal,
     /// What a `command=` may name besides verbs.
     agents: Vec<Name>,
     files: Mutex<HashMap<(AccountName, u32), Known>>,
@@ -28,11 +31,13 @@ pub(crate) struct Keybook {
 struct Known {
     stamp: Bytes,
     lines: Arc<Vec<KeyLine>>,
+    /// Why the file is not used; empty when it is.
+    problem: String,
 }
 
 impl Keybook {
-    pub(crate) fn new(spawner: Spawner, agents: Vec<Name>) -> Self {
-        Self { spawner, agents, files: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(spawner: Spawner, agents: Vec<Name>, journal: Journal) -> Self {
+        Self { spawner, journal, agents, files: Mutex::new(HashMap::new()) }
     }
 
     /// The lines of the account's first `count` key files, in order, as they are now.
@@ -56,6 +61,7 @@ impl Keybook {
         let order = v1::Keys { account: account.to_string(), file, stamp };
         let (answer, descriptors) = self.spawner.order(OrderBody::Keys(order)).await?;
         let AnswerBody::Keys(answer) = answer else { return Err(SessionError::NoSpawner) };
+        let before = known.as_ref().map(|known| known.problem.clone()).unwrap_or_default();
         if let Some(known) = known.filter(|_| answer.unchanged) {
             return Ok(known.lines);
         }
@@ -63,10 +69,12 @@ impl Keybook {
             Some(descriptor) => self.parse(account, &answer.path, descriptor),
             None => Vec::new(),
         });
-        if !answer.problem.is_empty() {
-            tracing::warn!(%account, path = %printable(&answer.path, 300), problem = %printable(&answer.problem, 300), "key file not used");
+        // Most accounts use one of their files: one that is not there is no news. One that stays bad is looked at anew
+        // each time, and told of once.
+        if !answer.problem.is_empty() && !answer.missing && answer.problem != before {
+            self.unused(account, &answer.path, "key-file", 0, &answer.problem);
         }
-        let known = Known { stamp: answer.stamp, lines: Arc::clone(&lines) };
+        let known = Known { stamp: answer.stamp, lines: Arc::clone(&lines), problem: answer.problem };
         self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(place, known);
         Ok(lines)
     }
@@ -75,14 +83,28 @@ impl Keybook {
         let bytes = match memfd::read_sealed(descriptor.as_fd(), KEY_FILE) {
             Ok(bytes) => bytes,
             Err(error) => {
-                tracing::warn!(%account, %error, "key file not used");
+                self.unused(account, path, "key-file", 0, &error.to_string());
                 return Vec::new();
             }
         };
-        let file = parse_authorized_keys(&bytes, &|text| verbs::is_forcible(text, &|word| self.agents.iter().any(|agent| agent.as_str() == word)));
+        let file = parse_authorized_keys(&bytes, &|text| {
+            verbs::is_forcible(text, &|word| self.agents.iter().any(|agent| agent.as_str() == word))
+        });
         for problem in &file.problems {
-            tracing::warn!(%account, path = %printable(path, 300), line = problem.line, reason = %printable(&problem.reason.to_string(), 300), "key line refused");
+            self.unused(account, path, "key-line", problem.line, &problem.reason.to_string());
         }
         file.keys
+    }
+
+    /// Why keys that somebody listed do not count: a login by one of them is only "unknown key" afterwards.
+    fn unused(&self, account: &AccountName, path: &str, reason: &str, line: usize, why: &str) {
+        tracing::warn!(%account, path = %printable(path, 300), line, reason = %printable(why, 300), "{reason} not used");
+        let entry = Entry::new(Event::Refused)
+            .text(Field::Account, account.as_str())
+            .text(Field::Reason, reason)
+            .text(Field::File, path)
+            .number(Field::Line, i64::try_from(line).unwrap_or(i64::MAX))
+            .text(Field::Message, why);
+        self.journal.note(&entry);
     }
 }

@@ -8,12 +8,13 @@ mod journal;
 mod keybook;
 mod listen;
 mod readiness;
+mod reload;
 mod router;
 mod serve;
 mod session;
 mod size;
 mod spawner_client;
-mod ssh;
+pub(crate) mod ssh;
 pub(crate) mod verbs;
 pub(crate) mod wss;
 
@@ -22,10 +23,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use authority::Authority;
 use listen::Admission;
+use reload::Reloader;
 use router::Router;
 
 use crate::config::GatewaySettings;
 use crate::telemetry::Metrics;
+use crate::wire::v1;
 
 pub(crate) use authority::LiveGrant;
 pub(crate) use error::SessionError;
@@ -44,6 +47,7 @@ struct Parts {
     authority: Authority,
     router: Router,
     admission: Admission,
+    reloader: Reloader,
     metrics: Metrics,
     settings: GatewaySettings,
 }
@@ -57,6 +61,11 @@ impl Gateway {
     /// The sessions.
     pub(crate) fn router(&self) -> &Router {
         &self.0.router
+    }
+
+    /// Takes new certificates and settings.
+    pub(crate) fn reloader(&self) -> &Reloader {
+        &self.0.reloader
     }
 
     /// How much of what may come.
@@ -74,9 +83,26 @@ impl Gateway {
         &self.0.settings
     }
 
-    /// Brings the gauges that count live things up to date.
-    pub(crate) fn count_sessions(&self) {
-        self.0.metrics.sessions.set(i64::try_from(self.0.router.all().len()).unwrap_or(i64::MAX));
+    /// Brings the gauges up to date, for somebody who reads them.
+    pub(crate) fn measure(&self) {
+        let Parts { metrics, admission, router, authority, .. } = &*self.0;
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let counts = admission.counts();
+        metrics.unauthenticated.set(number(counts.held as u64));
+        metrics.turned_away.set(number(counts.refused));
+        metrics.evicted.set(number(counts.evicted));
+        metrics.expired.set(number(counts.expired));
+        metrics.audit_failing.set(i64::from(!authority.can_record()));
+        let sessions = router.all();
+        let total = |of: fn(&v1::HostStatus) -> u64| {
+            number(sessions.iter().filter_map(session::Session::status).map(|status| of(&status)).sum())
+        };
+        metrics.sessions.set(number(sessions.len() as u64));
+        metrics.live_sessions.set(number(sessions.iter().filter(|session| !session.has_ended()).count() as u64));
+        metrics.viewers.set(number(sessions.iter().map(|session| u64::from(session.summary().viewers)).sum()));
+        metrics.held.set(total(|status| status.held));
+        metrics.skipped.set(total(|status| status.bytes_skipped));
+        metrics.panics.set(total(|status| status.panics_caught));
     }
 }
 

@@ -2,21 +2,24 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::authority::{Authority, AuthoritySettings};
+use tokio::sync::watch;
+
+use super::authority::{Authority, AuthoritySettings, Door, RATE_LIMITED};
 use super::identity::Identity;
 use super::journal::Journal;
+use super::listen::{Admission, Frequency, Limits, Refused, Tls, TlsError};
+use super::reload::{PEM_MOST, Reloader, SETTINGS_MOST};
 use super::router::{AccountRoots, Router};
 use super::spawner_client::{self, Given, HelloError, Spawner};
-use super::listen::{Admission, Frequency, Limits, Tls, TlsError};
 use super::{Gateway, Parts, admin, listen, ssh, wss};
 use crate::audit::{AuditError, Entry, Event, Field, Opened};
 use crate::authn::IdentityError;
-use crate::base::{INBOUND_BEFORE_LOGIN, LOGIN_DEADLINE};
+use crate::base::{INBOUND_BEFORE_LOGIN, LOGIN_DEADLINE, Secret};
 use crate::config::{GatewaySettings, LimitSettings, Rate};
 use crate::gateway::error::SessionError;
 use crate::policy::AccountPolicy;
@@ -25,11 +28,6 @@ use crate::sys::seqpacket::Seqpacket;
 use crate::telemetry::Metrics;
 use crate::wire::v1;
 use crate::wire::v1::order::Body as OrderBody;
-
-/// The gateway's settings as JSON: some hundred accounts.
-const SETTINGS_MOST: usize = 4 << 20;
-/// A certificate chain or a key, PEM.
-const PEM_MOST: usize = 1 << 20;
 
 /// Why the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +50,9 @@ pub(crate) enum GatewayError {
     /// Orders.
     #[error("the spawner: {0}")]
     Orders(#[from] SessionError),
+    /// A reload brought other settings; the spawner starts the next gateway at once.
+    #[error("other settings: the next gateway takes over")]
+    Outdated,
     /// The spawner is gone; whoever starts it starts the next gateway too.
     #[error("the spawner closed the order socket")]
     SpawnerGone,
@@ -78,24 +79,46 @@ pub(crate) fn run(
     let socket = Seqpacket::from(socket);
     socket.set_nonblocking(true).map_err(os("the order socket"))?;
     let mut given = spawner_client::hello(&socket)?;
-    let settings = memfd::read_sealed(given.take("config")?.as_fd(), SETTINGS_MOST).map_err(os("the settings"))?;
-    let settings: GatewaySettings = serde_json::from_slice(&settings)?;
+    let text = memfd::read_sealed(given.take("config")?.as_fd(), SETTINGS_MOST).map_err(os("the settings"))?;
+    let settings: GatewaySettings = serde_json::from_slice(&text)?;
     start_logs(&settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(os("the runtime"))?;
-    runtime.block_on(serve(socket, given, settings))
+    runtime.block_on(serve(socket, given, settings, text))
 }
 
-async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -> Result<std::convert::Infallible, GatewayError> {
+async fn serve(
+    socket: Seqpacket,
+    mut given: Given,
+    settings: GatewaySettings,
+    text: Vec<u8>,
+) -> Result<std::convert::Infallible, GatewayError> {
     let state = given.take("state")?;
     let journal = open_journal(&state)?;
-    let identity = Identity::parse(read_text(&state, "identity")?)?;
+    let identity = Identity::parse(&read_text(&state, "identity")?)?;
     let (spawner, mut gone, orders) = spawner_client::start(socket).map_err(os("the order socket"))?;
     let orders = tokio::spawn(orders);
     let metrics = Metrics::default();
-    let authority = Authority::new(authority_settings(&settings), identity, journal.clone(), spawner.clone());
-    let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
+    metrics.started.set(super::unix_now() as f64);
     let admission = Admission::new(admission_limits(&settings.limits));
-    let gateway = Gateway(Arc::new(Parts { authority, router, admission, metrics, settings }));
+    let authority = Authority::new(
+        authority_settings(&settings),
+        identity,
+        journal.clone(),
+        metrics.clone(),
+        spawner.clone(),
+        admission.clone(),
+    );
+    let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
+    let pem = |fd: OwnedFd| memfd::read_sealed(fd.as_fd(), PEM_MOST).map_err(os("the TLS files"));
+    let tls = Tls::new(&pem(given.take("tls-cert")?)?, &pem(given.take("tls-key")?)?)?;
+    let reloader = Reloader {
+        spawner: spawner.clone(),
+        journal: journal.clone(),
+        tls: tls.clone(),
+        settings: text,
+        outdated: watch::channel(false).0,
+    };
+    let gateway = Gateway(Arc::new(Parts { authority, router, admission, reloader, metrics, settings }));
 
     let adopted = gateway.router().adopt_all().await?;
     tracing::info!(adopted, "the gateway serves");
@@ -107,25 +130,34 @@ async fn serve(socket: Seqpacket, mut given: Given, settings: GatewaySettings) -
         }
     });
     admin::start(&gateway, given.take("admin")?, given.take_if("admin.sock")).map_err(os("the admin thread"))?;
-    let pem = |fd: OwnedFd| memfd::read_sealed(fd.as_fd(), PEM_MOST).map_err(os("the TLS files"));
-    let (certificate, key) = (pem(given.take("tls-cert")?)?, pem(given.take("tls-key")?)?);
     let (https, ssh) = (TcpListener::from(given.take("https")?), TcpListener::from(given.take("ssh")?));
-    open_doors(&gateway, https, ssh, Tls::new(&certificate, &key)?).map_err(os("the listeners"))?;
+    open_doors(&gateway, https, ssh, tls).map_err(os("the listeners"))?;
     report_ready(&spawner, &journal).await?;
-    // The order task ends only with the spawner.
-    let _ = orders.await;
-    journal.note(&Entry::new(Event::Gateway).text(Field::Act, "ended: the spawner is gone"));
+    tokio::select! {
+        // The order task ends only with the spawner.
+        _ = orders => journal.note(&Entry::new(Event::Gateway).text(Field::Act, "ended: the spawner is gone")),
+        () = gateway.reloader().outdated() => {
+            journal.note(&Entry::new(Event::Gateway).text(Field::Act, "ended: other settings"));
+            return Err(GatewayError::Outdated);
+        }
+    }
     Err(GatewayError::SpawnerGone)
 }
 
 fn open_doors(gateway: &Gateway, https: TcpListener, ssh: TcpListener, tls: Tls) -> std::io::Result<()> {
     let admission = gateway.admission().clone();
+    let turned_away = |door: Door| {
+        let authority = gateway.authority().clone();
+        move |peer: SocketAddr, refused: &Refused| {
+            authority.refuse(door, peer, "", None, RATE_LIMITED, &refused.to_string(), "wait, or raise limits.connections");
+        }
+    };
     let door = gateway.clone();
-    listen::spawn_tls_listener(https, admission.clone(), tls, move |secured| {
+    listen::spawn_tls_listener(https, admission.clone(), tls, turned_away(Door::Wss), move |secured| {
         wss::serve_connection(door.clone(), secured.stream, secured.exporter, secured.peer, secured.permit)
     })?;
     let door = gateway.clone();
-    listen::spawn_listener(ssh, admission, move |accepted| {
+    listen::spawn_listener(ssh, admission, turned_away(Door::Ssh), move |accepted| {
         ssh::serve_connection(door.clone(), accepted.stream, accepted.peer, accepted.permit)
     })?;
     Ok(())
@@ -173,11 +205,11 @@ fn open_journal(state: &OwnedFd) -> Result<Journal, GatewayError> {
     Ok(journal)
 }
 
-fn read_text(state: &OwnedFd, name: &str) -> Result<String, GatewayError> {
+fn read_text(state: &OwnedFd, name: &str) -> Result<Secret<String>, GatewayError> {
     let mut text = String::new();
     let mut file = File::open(below(state, name)).map_err(os("the identity key"))?;
     file.read_to_string(&mut text).map_err(os("the identity key"))?;
-    Ok(text)
+    Ok(Secret::new(text))
 }
 
 /// The directory's own path may be closed to this process; its descriptor is not.

@@ -183,6 +183,7 @@ impl Jobs {
         let screen = match question.kind {
             SnapshotKind::Text => settler.screen().text().into_bytes(),
             SnapshotKind::History => Vec::new(),
+            SnapshotKind::Repaint => settler.screen().repaint(),
             SnapshotKind::Screen | SnapshotKind::Unspecified => settler.screen().snapshot(),
         };
         let run = HistoryRun {

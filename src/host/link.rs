@@ -4,11 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use prost::Message;
-
 use crate::sys::stream::{Stream, StreamRead};
 use crate::wire::v1::{LinkHello, ToHost, to_host};
-use crate::wire::{Frame, LinkDecoder, LinkError};
+use crate::wire::{Frame, LinkDecoder, LinkError, decode_to_host};
 
 /// Connections that may wait to say hello; the newest displace the oldest.
 pub(super) const CANDIDATES: usize = 4;
@@ -24,8 +22,6 @@ pub(super) enum LinkFault {
     Io(#[from] io::Error),
     #[error("the gateway does not speak link v1: {0}")]
     Frames(#[from] LinkError),
-    #[error("the gateway sent a message that does not decode: {0}")]
-    Message(#[from] prost::DecodeError),
     #[error("a connection did not begin with hello")]
     NoHello,
 }
@@ -62,7 +58,7 @@ impl Link {
     pub(super) fn next_message(&mut self) -> Result<Option<ToHost>, LinkFault> {
         while let Some(frame) = self.decoder.next_frame()? {
             if let Frame::Control(message) = frame {
-                return Ok(Some(ToHost::decode(message)?));
+                return Ok(Some(decode_to_host(message)?));
             }
         }
         Ok(None)

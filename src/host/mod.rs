@@ -16,8 +16,6 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, RawFd};
 use std::process::ExitCode;
 
-use prost::Message;
-
 use self::core::Core;
 use crate::base::LogId;
 use crate::sys::fork::inherited;
@@ -26,7 +24,7 @@ use crate::sys::process::{self, Process};
 use crate::sys::pty_master::PtyMaster;
 use crate::sys::signal::Signals;
 use crate::sys::stream::StreamListener;
-use crate::wire::v1::Session;
+use crate::wire::decode_session;
 use event_loop::{EventLoop, Outside};
 
 /// Most bytes of what the launch says about a session: a directory's path is the longest of it.
@@ -65,7 +63,7 @@ enum HostError {
     #[error("cannot {0}: {1}")]
     Os(&'static str, io::Error),
     #[error("the session's description does not decode: {0}")]
-    Meta(#[from] prost::DecodeError),
+    Meta(#[from] crate::wire::LinkError),
 }
 
 /// Serves one session until it is forgotten.
@@ -89,7 +87,7 @@ fn serve(args: &HostArgs) -> Result<(), HostError> {
     let (ready, exec_error, meta) = (take(args.ready_fd)?, take(args.exec_error_fd)?, take(args.meta_fd)?);
 
     let meta = read_sealed(meta.as_fd(), META).map_err(os("read the session's description"))?;
-    let session = Session::decode(meta.as_slice())?;
+    let session = decode_session(&meta)?;
     let mut log_id = [0; 16];
     getrandom::fill(&mut log_id).map_err(|error| HostError::Os("make a log id", error.into()))?;
     let core = Core::new(session, LogId::from_bytes(log_id), args.ring);

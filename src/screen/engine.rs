@@ -53,9 +53,12 @@ impl Engine {
         self.guarded(|engine| engine.feed_clamped(bytes));
     }
 
+    /// To the same size nothing happens: the region stays, as the engine leaves it.
     pub(super) fn resize(&mut self, size: WinSize) {
-        self.size = size;
-        self.guarded(|engine| engine.recorder.resize(size));
+        if self.size != size {
+            self.size = size;
+            self.guarded(|engine| engine.recorder.resize(size));
+        }
     }
 
     /// Work done since the last call beyond the bytes fed, in printed characters.

@@ -70,15 +70,12 @@ impl FittedView {
         usize::from(self.window.cols())
     }
 
-    /// Moves the crop as little as shows the cursor; at first it shows the end of the screen.
+    /// Moves the crop as little as shows the cursor; at first it begins at the screen's first row.
     fn follow(&mut self, screen: &Screen) {
         let grid = screen.recorder().term.grid();
         let cursor = grid.cursor.point;
         let row = cursor.line.0.max(0) as usize;
         let hidden_rows = grid.screen_lines().saturating_sub(self.text_rows());
-        if self.rows.is_empty() {
-            self.top = hidden_rows;
-        }
         self.top = self.top.clamp((row + 1).saturating_sub(self.text_rows()), row).min(hidden_rows);
         let column = cursor.column.0;
         let hidden_columns = grid.columns().saturating_sub(self.columns());

@@ -41,9 +41,7 @@ impl HistoryJob {
 
     /// The session was resized at this byte.
     pub fn resize(&mut self, size: WinSize) {
-        if self.settler.engine.size() != size {
-            self.settler.engine.resize(size);
-        }
+        self.settler.engine.resize(size);
     }
 
     /// Lines that there are now above the screen; fewer than asked for when the checkpoint was too young.

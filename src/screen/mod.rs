@@ -82,9 +82,7 @@ impl Screen {
     /// Changes the grid; the primary screen reflows, the alternate one is cut or padded. What was printed before must have been settled: it
     /// belongs to the old width.
     pub fn resize(&mut self, size: WinSize) {
-        if self.size() != size {
-            self.settler.engine.resize(size);
-        }
+        self.settler.engine.resize(size);
     }
 
     /// The grid's size.

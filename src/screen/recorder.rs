@@ -58,7 +58,8 @@ pub(super) struct Recorder {
     pub(super) primary: Option<Grid<Cell>>,
     /// What was done beyond the bytes that asked for it, in units of one printed character.
     pub(super) work: usize,
-    keeps_primary: bool,
+    /// Without history the kept primary screen stands for the engine's hidden one.
+    pub(super) keeps_primary: bool,
     links: Links,
     #[cfg(test)]
     pub(super) panic_at: Option<char>,
@@ -127,7 +128,6 @@ impl Recorder {
 
     pub(super) fn resize(&mut self, size: WinSize) {
         let (rows, cols) = (usize::from(size.rows()), usize::from(size.cols()));
-        let grows = rows > self.term.screen_lines();
         self.term.resize(Cells(size));
         self.region = (0, rows);
         let old = self.tabs.len();
@@ -135,17 +135,15 @@ impl Recorder {
         self.tabs.extend((old..cols).map(|column| column % TAB == 0));
         if let Some(primary) = &mut self.primary {
             primary.resize(true, rows, cols);
-            unwrap_cursors(primary);
+            mend(primary);
             // Entering saved the cursor; a reflow moves it and leaves what was saved behind.
             primary.saved_cursor = primary.cursor.clone();
             primary.truncate();
         }
-        unwrap_cursors(self.term.grid_mut());
-        if grows {
-            // The engine grows by 1,000 rows at once, on both grids; only the visible ones are needed.
-            self.term.grid_mut().truncate();
-            self.renew_hidden(rows, cols);
-        }
+        mend(self.term.grid_mut());
+        // The engine grows by 1,000 rows at once, on both grids; only the visible ones are needed.
+        self.term.grid_mut().truncate();
+        self.renew_hidden(rows, cols);
     }
 
     /// Replaces the engine's hidden grid by a small one. Its content never returns: the alternate screen starts blank, and the primary one
@@ -267,8 +265,9 @@ impl Recorder {
             return;
         }
         self.term.unset_private_mode(NamedPrivateMode::SwapScreenAndSetRestoreCursor.into());
-        if let Some(primary) = self.primary.take() {
-            *self.term.grid_mut() = primary;
+        match self.primary.take() {
+            Some(primary) => *self.term.grid_mut() = primary,
+            None => mend(self.term.grid_mut()),
         }
         std::mem::swap(&mut self.keys, &mut self.other_keys);
         self.work += self.cells() / 4;
@@ -429,6 +428,9 @@ impl Handler for Recorder {
         let most = self.term.grid().cursor.point.column.0;
         self.term.move_backward_tabs(count.min(u16::try_from(most).unwrap_or(u16::MAX)));
         self.work += most;
+        // The engine leaves a cursor waiting to wrap that no longer stands at the margin.
+        let cursor = &mut self.term.grid_mut().cursor;
+        cursor.input_needs_wrap &= cursor.point.column.0 == most;
     }
 
     fn scroll_up(&mut self, rows: usize) {
@@ -549,13 +551,18 @@ pub(super) fn default_tabs(columns: usize) -> Vec<bool> {
     (0..columns).map(|column| column % TAB == 0).collect()
 }
 
-/// A cursor that waits to wrap stands in the last column; in a grid that grew wider the engine leaves it waiting where that column was.
-fn unwrap_cursors(grid: &mut Grid<Cell>) {
+/// What the engine's resizing leaves wrong. A cursor that waits to wrap stands in the last column, but is left where that column was; and a row
+/// remembers how far it must be cleared, but not that its old end has another colour than the cells added.
+fn mend(grid: &mut Grid<Cell>) {
     let last = grid.columns() - 1;
     for cursor in [&mut grid.cursor, &mut grid.saved_cursor] {
         if cursor.input_needs_wrap && cursor.point.column.0 < last {
             cursor.input_needs_wrap = false;
             cursor.point.column += 1;
         }
+    }
+    for line in (-(grid.history_size() as i32)..grid.screen_lines() as i32).map(Line) {
+        // Taken to be written to the end.
+        let _ = &mut grid[line][..];
     }
 }

@@ -202,9 +202,8 @@ impl Settler {
     /// Drops the rest of an open sequence; how many bytes.
     fn close(&mut self, bytes: &[u8]) -> usize {
         let Some(open) = self.open else { return 0 };
-        let ends = |byte: &u8| match (open, *byte) {
-            (_, ESC | 0x18 | 0x1a) | (Open::Command, 0x07) | (Open::Control, 0x40..=0x7e) => true,
-            _ => false,
+        let ends = |byte: &u8| {
+            matches!((open, *byte), (_, ESC | 0x18 | 0x1a) | (Open::Command, 0x07) | (Open::Control, 0x40..=0x7e))
         };
         let Some(end) = bytes.iter().position(ends) else { return bytes.len() };
         self.open = None;

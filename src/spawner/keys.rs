@@ -8,7 +8,7 @@ use super::jobs::{become_account, expand, find_account};
 use crate::base::{AccountName, KEY_FILE};
 use crate::sys::credentials::current_uid;
 use crate::sys::memfd::{is_sealed, sealed_memfd};
-use crate::sys::path::{StrictFile, Strictness, read_strict};
+use crate::sys::path::{StrictError, StrictFile, Strictness, read_strict};
 use crate::wire::v1::KeysAnswer;
 
 /// Runs in the child.
@@ -41,7 +41,7 @@ impl ReadKeys<'_> {
         };
         let shown = path.to_string_lossy().into_owned();
         let failed = |error: &dyn std::fmt::Display| Problem::new("keys", format!("{error}"));
-        match read_strict(&path, strictness, self.known).map_err(|error| failed(&error))? {
+        match read_strict(&path, strictness, self.known).map_err(|error| unread(&error))? {
             StrictFile::Unchanged => speaker.say(&Reply::KeysUnchanged, None),
             StrictFile::Read { bytes, stamp } => {
                 let sealed = sealed_memfd("keys", &bytes).map_err(|error| failed(&error))?;
@@ -49,6 +49,14 @@ impl ReadKeys<'_> {
             }
         }
     }
+}
+
+/// Code of a file that is not there.
+const MISSING: &str = "missing";
+
+fn unread(error: &StrictError) -> Problem {
+    let code = if matches!(error, StrictError::Missing(_)) { MISSING } else { "keys" };
+    Problem::new(code, error.to_string())
 }
 
 fn is_parent(component: Component<'_>) -> bool {
@@ -77,7 +85,9 @@ impl ReadingKeys {
                 Ok(true) => Some((KeysAnswer { stamp: stamp.into(), path, ..KeysAnswer::default() }, Some(file))),
                 _ => Some((self.problem("was not handed over sealed"), None)),
             },
-            Heard::Reply(Reply::Problem(problem), _) => Some((self.problem(&problem.message), None)),
+            Heard::Reply(Reply::Problem(problem), _) => {
+                Some((KeysAnswer { missing: problem.code == MISSING, ..self.problem(&problem.message) }, None))
+            }
             Heard::Nothing if now >= self.helper.deadline() => {
                 Some((self.problem("could not be read within 3 s"), None))
             }

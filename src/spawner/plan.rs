@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use prost::Message;
-
 use super::jobs::identity_of;
 use super::table::{AccountEntry, Identities, Limits, SystemIdentity, Table};
 use crate::agents::environment::{Surroundings, build};
@@ -236,7 +234,7 @@ impl Plan {
             no_new_privs: request.account.no_new_privs,
             host: table.programs.host.clone(),
             ring: table.ring,
-            meta: meta.encode_to_vec(),
+            meta: crate::wire::encode_session(&meta),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::base::WinSize;
 
@@ -54,11 +54,6 @@ impl PtyMaster {
         let size = Winsize { ws_row: size.rows(), ws_col: size.cols(), ws_xpixel: 0, ws_ypixel: 0 };
         Ok(tcsetwinsize(&self.0, size)?)
     }
-
-    /// Whether the terminal gathers lines (then Linux drops what exceeds 4,095 bytes of one).
-    pub(crate) fn is_canonical(&self) -> io::Result<bool> {
-        Ok(tcgetattr(&self.0)?.local_modes.contains(LocalModes::ICANON))
-    }
 }
 
 impl AsFd for PtyMaster {
@@ -78,7 +73,6 @@ mod tests {
     fn bytes_go_both_ways_and_a_closed_terminal_is_no_error() {
         let pair = pty::open(WinSize::clamped(33, 7)).unwrap();
         let (master, slave) = (PtyMaster::new(pair.master).unwrap(), pair.terminal);
-        assert!(master.is_canonical().unwrap());
         let size = rustix::termios::tcgetwinsize(&slave).unwrap();
         assert_eq!((size.ws_col, size.ws_row), (33, 7));
         let mut slave = File::from(slave);

@@ -11,21 +11,18 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// The way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the words on the page")]
 pub(crate) enum DoorLabel {
-    Ssh,
-    Wss,
-    Admin,
+    ssh,
+    wss,
 }
 
 /// How a login ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the words on the page")]
 pub(crate) enum Outcome {
-    Admitted,
-    Refused,
-    /// Closed by the deadline or by the client before an answer.
-    Abandoned,
-    /// Turned away by a limit before a key was looked at.
-    Limited,
+    admitted,
+    refused,
 }
 
 /// One cell of the login counter.
@@ -35,63 +32,57 @@ pub(crate) struct LoginLabel {
     pub(crate) outcome: Outcome,
 }
 
-/// Everything that the gateway counts; cheap to clone, every clone counts together.
+/// Everything that the gateway counts; cheap to clone, every clone counts together. Gauges are set when somebody reads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
-    /// Connections taken, logged in or not.
-    pub(crate) connections: Family<Door, Counter>,
-    /// Connections that have not logged in yet.
-    pub(crate) strangers: Gauge,
     /// Logins by door and outcome.
     pub(crate) logins: Family<LoginLabel, Counter>,
-    /// Live sessions with a link.
+    /// Connections that have not logged in yet.
+    pub(crate) unauthenticated: Gauge,
+    /// Connections refused by a limit since the start.
+    pub(crate) turned_away: Gauge,
+    /// Connections evicted by newer ones since the start.
+    pub(crate) evicted: Gauge,
+    /// Connections ended by the login deadline since the start.
+    pub(crate) expired: Gauge,
+    /// Sessions with a link, ended ones included.
     pub(crate) sessions: Gauge,
+    /// Sessions whose agent has not ended.
+    pub(crate) live_sessions: Gauge,
     /// Viewers attached.
-    pub(crate) viewers: Family<Door, Gauge>,
-    /// Bytes taken from hosts.
-    pub(crate) output_bytes: Counter,
-    /// Bytes typed.
-    pub(crate) input_bytes: Counter,
-    /// Viewers that got a snapshot because they were behind.
-    pub(crate) snapshots_for_lag: Counter,
-    /// Entries that could not be written.
-    pub(crate) audit_failures: Counter,
-    /// Links to hosts that broke and were made again.
-    pub(crate) relinks: Counter,
+    pub(crate) viewers: Gauge,
+    /// Times that hosts did not read their PTY because a viewer held the ring.
+    pub(crate) held: Gauge,
+    /// Bytes of output that the screens did not have to interpret.
+    pub(crate) skipped: Gauge,
+    /// Panics of screen engines that were caught.
+    pub(crate) panics: Gauge,
+    /// 1 while the audit log cannot be written.
+    pub(crate) audit_failing: Gauge,
     /// When this gateway started, Unix seconds.
     pub(crate) started: Gauge<f64, AtomicU64>,
-}
-
-/// Label set of one door.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Door {
-    door: DoorLabel,
-}
-
-impl From<DoorLabel> for Door {
-    fn from(door: DoorLabel) -> Self {
-        Self { door }
-    }
 }
 
 impl Metrics {
     /// The OpenMetrics text for `/metrics`.
     pub(crate) fn text(&self) -> String {
         let mut registry = Registry::with_prefix("portcullis");
-        registry.register("connections", "Connections taken", self.connections.clone());
-        registry.register("unauthenticated", "Connections not logged in yet", self.strangers.clone());
         registry.register("logins", "Logins by door and outcome", self.logins.clone());
-        registry.register("sessions", "Live sessions", self.sessions.clone());
-        registry.register("viewers", "Viewers attached", self.viewers.clone());
-        registry.register_with_unit("output", "Taken from hosts", Unit::Bytes, self.output_bytes.clone());
-        registry.register_with_unit("input", "Typed by viewers", Unit::Bytes, self.input_bytes.clone());
-        registry.register(
-            "lag_snapshots",
-            "Snapshots sent because a viewer was behind",
-            self.snapshots_for_lag.clone(),
-        );
-        registry.register("audit_failures", "Audit entries not written", self.audit_failures.clone());
-        registry.register("relinks", "Links to hosts made again", self.relinks.clone());
+        for (name, help, gauge) in [
+            ("unauthenticated", "Connections not logged in yet", &self.unauthenticated),
+            ("turned_away", "Connections refused by a limit since the start", &self.turned_away),
+            ("evicted", "Connections evicted by newer ones since the start", &self.evicted),
+            ("expired", "Connections ended by the login deadline since the start", &self.expired),
+            ("sessions", "Sessions, ended ones included", &self.sessions),
+            ("live_sessions", "Sessions whose agent has not ended", &self.live_sessions),
+            ("viewers", "Viewers attached", &self.viewers),
+            ("host_held", "Times hosts did not read a PTY because a viewer held the ring", &self.held),
+            ("screen_skipped_bytes", "Output that screens did not have to interpret", &self.skipped),
+            ("screen_panics", "Panics of screen engines that were caught", &self.panics),
+            ("audit_failing", "1 while the audit log cannot be written", &self.audit_failing),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
         registry.register_with_unit("start_time", "Start, Unix time", Unit::Seconds, self.started.clone());
         let mut text = String::new();
         // Writing into a String fails only when an encoder of ours is wrong; half a page says so loudly enough.
@@ -107,11 +98,11 @@ mod tests {
     #[test]
     fn what_is_counted_is_shown() {
         let metrics = Metrics::default();
-        metrics.clone().logins.get_or_create(&LoginLabel { door: DoorLabel::Wss, outcome: Outcome::Refused }).inc();
-        metrics.viewers.get_or_create(&DoorLabel::Ssh.into()).set(3);
+        metrics.clone().logins.get_or_create(&LoginLabel { door: DoorLabel::wss, outcome: Outcome::refused }).inc();
+        metrics.viewers.set(3);
         let text = metrics.text();
-        assert!(text.contains("portcullis_logins_total{door=\"Wss\",outcome=\"Refused\"} 1"), "{text}");
-        assert!(text.contains("portcullis_viewers{door=\"Ssh\"} 3"), "{text}");
+        assert!(text.contains("portcullis_logins_total{door=\"wss\",outcome=\"refused\"} 1"), "{text}");
+        assert!(text.contains("portcullis_viewers 3"), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 }

@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-use super::v1::{Event, ToGateway, ToHost};
+use super::v1::{Event, Session, ToGateway, ToHost};
 use crate::base::{LINK_FRAME, Offset};
 
 /// type u8, length u32, offset u64.
@@ -46,7 +46,7 @@ pub enum Frame {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// A length above the limit.
-    #[error("a link frame of {0} bytes; the limit is 65536")]
+    #[error("a link frame of {0} bytes; the limit is 65792")]
     TooLong(u32),
     /// A payload that does not decode.
     #[error("a link frame that does not decode: {0}")]
@@ -91,6 +91,26 @@ pub fn encode_control_to_host(out: &mut BytesMut, message: &ToHost) {
 /// A whole control frame, host to gateway.
 pub fn encode_control_to_gateway(out: &mut BytesMut, message: &ToGateway) {
     put_message(out, FrameHeader::Control, Offset::ZERO, message);
+}
+
+/// The payload of a control frame on its way to the host.
+pub fn decode_to_host(payload: Bytes) -> Result<ToHost, LinkError> {
+    Ok(ToHost::decode(payload)?)
+}
+
+/// The payload of a control frame on its way to the gateway.
+pub fn decode_to_gateway(payload: Bytes) -> Result<ToGateway, LinkError> {
+    Ok(ToGateway::decode(payload)?)
+}
+
+/// What a launch tells a host about its session.
+pub fn encode_session(session: &Session) -> Vec<u8> {
+    session.encode_to_vec()
+}
+
+/// The other end of [`encode_session`].
+pub fn decode_session(bytes: &[u8]) -> Result<Session, LinkError> {
+    Ok(Session::decode(bytes)?)
 }
 
 fn put_message(out: &mut BytesMut, kind: FrameHeader, offset: Offset, message: &impl Message) {
@@ -178,8 +198,8 @@ mod tests {
     #[test]
     fn an_endless_frame_and_a_hole_that_goes_back_are_refused() {
         let mut decoder = LinkDecoder::default();
-        decoder.buffer().put_slice(&encode_header(FrameHeader::Output, 65_537, Offset::ZERO));
-        assert!(matches!(decoder.next_frame(), Err(LinkError::TooLong(65_537))));
+        decoder.buffer().put_slice(&encode_header(FrameHeader::Output, LINK_FRAME as u32 + 1, Offset::ZERO));
+        assert!(matches!(decoder.next_frame(), Err(LinkError::TooLong(length)) if length as usize == LINK_FRAME + 1));
         let mut decoder = LinkDecoder::default();
         encode_lost(decoder.buffer(), Offset(5), Offset(5));
         assert!(matches!(decoder.next_frame(), Err(LinkError::Lost)));

@@ -13,6 +13,7 @@ commands, in order on one connection:
   history LINES           print history
   show                    print the screen
   kill
+  -                       go on with commands from standard input, one word a line; answers `ok` on standard error after each
 Output of the session goes to standard output; verdicts and errors, one JSON line each, to standard error. Status 1 on an
 error message, 3 on a close code (printed), 4 on a deadline.
 """
@@ -31,6 +32,7 @@ from urllib.parse import urlsplit
 import websockets
 
 DEADLINE = 30
+WITH_ARGUMENT = ("attach", "send", "paste", "resize", "until", "history")
 
 
 def fingerprint(path):
@@ -204,8 +206,21 @@ async def main():
         await run(client, session, iter(arguments.commands))
 
 
+async def next_lines():
+    """A command and its argument, each on a line; the argument's line may be empty."""
+    command = (await asyncio.to_thread(sys.stdin.readline)).rstrip("\n")
+    if not command:
+        return []
+    return [command, (await asyncio.to_thread(sys.stdin.readline)).rstrip("\n")] if command in WITH_ARGUMENT else [command]
+
+
 async def run(client, session, words):
     for word in words:
+        if word == "-":
+            while lines := await next_lines():
+                await run(client, session, iter(lines))
+                note({"ok": lines[0]})
+            return
         if word == "list":
             print(json.dumps((await client.ask(list={}))["sessions"]))
         elif word == "attach":

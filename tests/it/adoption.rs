@@ -13,7 +13,8 @@ async fn again(place: &Place) -> Wss {
     // The listeners stay open: a login during the restart waits, and at worst its connection is cut.
     loop {
         let at = place.endpoints();
-        let login = tokio::spawn(async move { Wss::try_login(&at.https, &at.https, &at.client_key, &at.account).await });
+        let login =
+            tokio::spawn(async move { Wss::try_login(&at.https, &at.https, &at.client_key, &at.account).await });
         if let Ok(Ok(wss)) = login.await {
             return wss;
         }
@@ -25,10 +26,12 @@ async fn a_killed_gateway_comes_back_with_every_cursor_valid() {
     let place = Place::served(Mode::Root);
     let mut wss = Wss::login(&place).await;
     wss.start("shell", "main").await;
-    let attach = v1::Attach { session: "main".into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
+    let attach =
+        v1::Attach { session: "main".into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
     let attached = wss.attach(attach.clone()).await;
     let writer = attached.writer.clone();
-    wss.input(1, 0, b"trap 'echo HUP-SEEN' HUP; for i in $(seq 1 2000); do echo record-$i; done; echo all-$((1+1))\n").await;
+    wss.input(1, 0, b"trap 'echo HUP-SEEN' HUP; for i in $(seq 1 2000); do echo record-$i; done; echo all-$((1+1))\n")
+        .await;
     let mut offset = attached.offset;
     let mut seen = Vec::new();
     while !seen.windows(11).any(|w| w == b"record-1000") {
@@ -96,7 +99,8 @@ async fn spawner_and_gateway_killed_together_come_back_with_the_sessions() {
     assert_eq!(start_time(host[0]), host_start);
     place.verb(&["send", "main", "echo alive-$((2+3))"]);
     let mut wss = Wss::login(&place).await;
-    let attach = v1::Attach { session: "main".into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
+    let attach =
+        v1::Attach { session: "main".into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
     wss.attach(attach).await;
     wss.until(1, "alive-5").await;
     place.verb(&["kill", "main"]);

@@ -76,14 +76,21 @@ async fn the_same_request_id_is_the_same_session_and_a_name_is_taken_once() {
     let place = Place::served(Mode::Root);
     let mut wss = Wss::login(&place).await;
     let new = |name: &str, request: &str| {
-        Ask::New(v1::NewSession { agent: "shell".into(), name: name.into(), request_id: request.into(), ..Default::default() })
+        Ask::New(v1::NewSession {
+            agent: "shell".into(),
+            name: name.into(),
+            request_id: request.into(),
+            ..Default::default()
+        })
     };
     let Say::Session(first) = wss.ask(new("a", "r1")).await else { panic!() };
     let Say::Session(second) = wss.ask(new("a", "r1")).await else { panic!() };
     assert_eq!((&first.session_id, first.created_now, second.created_now), (&second.session_id, true, false));
     let Say::Error(error) = wss.ask(new("a", "r2")).await else { panic!() };
     assert_eq!(error.code, "name-taken");
-    for (directory, code) in [("/etc", "directory-outside-roots"), ("..", "directory-outside-roots"), ("none", "no-such-directory")] {
+    for (directory, code) in
+        [("/etc", "directory-outside-roots"), ("..", "directory-outside-roots"), ("none", "no-such-directory")]
+    {
         let ask = v1::NewSession { agent: "shell".into(), directory: directory.into(), ..Default::default() };
         let Say::Error(error) = wss.ask(Ask::New(ask)).await else { panic!("{directory}") };
         assert_eq!(error.code, code, "{directory}: {}", error.message);

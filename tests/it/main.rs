@@ -1,8 +1,22 @@
 //! One binary for all integration tests.
-#![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests stop at the first surprise"
+)]
 
-mod architecture;
+mod admission;
 mod adoption;
+mod agents;
+mod architecture;
+mod audit;
+mod foreign;
 mod lifecycle;
+mod refusals;
 mod root_mode;
 mod support;
+mod terminals;

@@ -16,6 +16,13 @@ fn as_account(account: &str, script: &str) -> std::process::Output {
 async fn each_process_is_who_it_should_be_and_no_more() {
     let place = Place::served(Mode::Root);
     place.verb(&["new", "shell", "--name", "main"]);
+    // A shell that answers has read its start-up files, whose helpers are gone.
+    let mut wss = Wss::login(&place).await;
+    let attach =
+        v1::Attach { session: "main".into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
+    wss.attach(attach).await;
+    wss.input(1, 0, b"echo up-$((1+1))\n").await;
+    wss.until(1, "up-2").await;
     let (gateway, host) = (place.gateway_pid(), place.host_pids()[0]);
     let agent = children(host)[0];
     let (ann, ann_group) = ids(ANN);
@@ -49,7 +56,8 @@ async fn each_process_is_who_it_should_be_and_no_more() {
             fds.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link.ends_with("ptmx")))
         })
     });
-    let masters: Vec<_> = masters.filter(|pid| *pid == host || *pid == gateway || *pid == place.spawner_pid()).collect();
+    let masters: Vec<_> =
+        masters.filter(|pid| *pid == host || *pid == gateway || *pid == place.spawner_pid()).collect();
     assert_eq!(masters, [host], "only the host holds the PTY's master");
     let environment = String::from_utf8(std::fs::read(format!("/proc/{agent}/environ")).unwrap()).unwrap();
     for name in ["SSH_", "LD_", "GIT_", "PORTCULLIS", "NODE_OPTIONS"] {
@@ -72,7 +80,8 @@ async fn the_agent_cannot_reach_host_or_gateway() {
     let connect = "import socket,sys,glob\nfor p in sys.argv[1:]:\n for f in glob.glob(p) or [p]:\n  for k in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):\n   try:\n    s=socket.socket(socket.AF_UNIX,k); s.connect(f); print('connected', f)\n   except OSError as e: pass";
     let output = as_account(ANN, &format!("python3 -c \"{connect}\" {sockets}"));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{output:?}");
-    let state = as_account(ANN, &format!("ls {0}/state {0}/log; cat {0}/portcullis.toml {0}/tls.key", place.dir.display()));
+    let state =
+        as_account(ANN, &format!("ls {0}/state {0}/log; cat {0}/portcullis.toml {0}/tls.key", place.dir.display()));
     assert!(state.stdout.is_empty(), "{state:?}");
 }
 
@@ -81,12 +90,16 @@ async fn a_daemonised_grandchild_is_gone_after_kill() {
     let place = Place::served(Mode::Root);
     let mut wss = Wss::login(&place).await;
     wss.start("shell", "main").await;
-    let attach = v1::Attach { session: "main".into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
+    let attach =
+        v1::Attach { session: "main".into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() };
     wss.attach(attach).await;
     let mark = place.root.join("daemon");
     std::fs::write(&mark, "").unwrap();
     run(std::process::Command::new("chmod").arg("666").arg(&mark));
-    let script = format!("setsid sh -c 'trap \"\" HUP TERM; echo $$ > {}; while :; do read x; done' </dev/zero >/dev/null 2>&1 & disown\n", mark.display());
+    let script = format!(
+        "setsid sh -c 'trap \"\" HUP TERM; echo $$ > {}; while :; do read x; done' </dev/zero >/dev/null 2>&1 & disown\n",
+        mark.display()
+    );
     wss.input(1, 0, script.as_bytes()).await;
     let daemon: u32 = eventually("the daemon's pid", || std::fs::read_to_string(&mark).ok()?.trim().parse().ok());
     assert!(is_alive(daemon));

@@ -10,10 +10,10 @@ use futures_util::SinkExt;
 use super::connect::{ConnectError, Connection, Dialler, Incoming, next, send};
 use super::console::{Console, Happened, Stopped};
 use super::follow::{Act, Follow, Next};
-use super::leave::{LeaveKeys, Scan};
 use super::numbered::NumberedInput;
 use super::status::{FAILED, LOST};
 use crate::base::{KEEPALIVE, Offset, SILENT};
+use crate::gateway::ssh::{DetachKeys, Prefix, Scan};
 use crate::gateway::verbs::{AttachVerb, From};
 use crate::sys::terminal;
 use crate::wire::BinaryFrame;
@@ -56,13 +56,42 @@ enum Part {
     Broken(String),
 }
 
+// What is typed, on its way to the session.
+struct Typing {
+    input: NumberedInput,
+    // None: no key leaves; also without a terminal.
+    keys: Option<DetachKeys>,
+    // Only looking: nothing is sent.
+    view: bool,
+}
+
+impl Typing {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let mut through = Vec::with_capacity(bytes.len());
+        let scan = match &mut self.keys {
+            Some(keys) => keys.push(bytes, &mut through),
+            None => {
+                through.extend_from_slice(bytes);
+                Scan::Stay
+            }
+        };
+        if !self.view {
+            self.input.push(&through);
+        }
+        if scan == Scan::Stay { Ok(()) } else { Err(Stop::Status(0)) }
+    }
+
+    fn has_room(&self) -> bool {
+        self.input.room() >= ROOM
+    }
+}
+
 struct Attaching {
     verb: AttachVerb,
     dialler: Dialler,
     console: Console,
     follow: Follow,
-    input: NumberedInput,
-    keys: LeaveKeys,
+    typing: Typing,
     writer: [u8; 16],
     // Input is held back until then.
     hold_until: Option<Instant>,
@@ -73,16 +102,11 @@ struct Attaching {
 pub(crate) async fn attach(verb: AttachVerb, connection: Connection, dialler: Dialler) -> Result<u8, ConnectError> {
     let console = Console::open().map_err(|error| ConnectError::Refused(format!("the terminal: {error}")))?;
     let follow = Follow::new(!console.is_terminal());
-    let mut attaching = Attaching {
-        verb,
-        dialler,
-        console,
-        follow,
-        input: NumberedInput::default(),
-        keys: LeaveKeys::default(),
-        writer: crate::gateway::random(),
-        hold_until: None,
-    };
+    let prefix = Prefix::of(dialler.target.detach).filter(|_| console.is_terminal());
+    let keys = prefix.map(DetachKeys::new);
+    let typing = Typing { input: NumberedInput::default(), keys, view: verb.view };
+    let mut attaching =
+        Attaching { verb, dialler, console, follow, typing, writer: crate::gateway::random(), hold_until: None };
     let stop = attaching.run(connection).await;
     let status = match stop {
         Stop::Status(status) => Ok(status),
@@ -168,7 +192,7 @@ impl Attaching {
             if attached {
                 self.send_input(connection).await?;
             }
-            let room = self.input.room() >= ROOM;
+            let room = self.typing.input.room() >= ROOM;
             let pause = self.hold_until.unwrap_or(ping).min(ping);
             tokio::select! {
                 incoming = next(&mut connection.socket) => {
@@ -210,7 +234,7 @@ impl Attaching {
     fn answered(&mut self, body: Option<Body>) -> Result<Act, Part> {
         match body {
             Some(Body::Attached(attached)) => {
-                self.input.again_from(attached.input_offset);
+                self.typing.input.again_from(attached.input_offset);
                 Ok(self.follow.attached(&attached))
             }
             Some(Body::Error(error)) if error.retryable || error.code == "host-gone" => {
@@ -226,10 +250,10 @@ impl Attaching {
             self.console.write(bytes).await?;
         }
         if let Some(taken) = act.taken {
-            self.input.taken(taken);
+            self.typing.input.taken(taken);
         }
         if let Some((offset, full)) = act.again {
-            self.input.again_from(offset);
+            self.typing.input.again_from(offset);
             self.hold_until = full.then(|| Instant::now() + QUEUE_PAUSE);
         }
         if let Some(note) = act.note {
@@ -240,7 +264,7 @@ impl Attaching {
 
     async fn happened(&mut self, connection: &mut Connection, happened: Happened) -> Result<(), Part> {
         match happened {
-            Happened::Typed(bytes) => self.typed(&bytes).map_err(Part::Stop),
+            Happened::Typed(bytes) => self.typing.take(&bytes).map_err(Part::Stop),
             Happened::Signal(number) => Err(Part::Stop(Stop::Status(128 + number))),
             Happened::Resized(_) if !self.console.is_terminal() => Ok(()),
             Happened::Resized(_) => {
@@ -251,25 +275,11 @@ impl Attaching {
         }
     }
 
-    fn typed(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        let mut through = Vec::with_capacity(bytes.len());
-        let scan = if self.console.is_terminal() {
-            self.keys.push(bytes, &mut through)
-        } else {
-            through.extend_from_slice(bytes);
-            Scan::Stay
-        };
-        if !self.verb.view {
-            self.input.push(&through);
-        }
-        if scan == Scan::Leave { Err(Stop::Status(0)) } else { Ok(()) }
-    }
-
     async fn send_input(&mut self, connection: &mut Connection) -> Result<(), Part> {
         if self.hold_until.is_some() {
             return Ok(());
         }
-        while let Some((offset, bytes)) = self.input.next() {
+        while let Some((offset, bytes)) = self.typing.input.next() {
             feed(connection, Frame::Binary(BinaryFrame::encode(CHANNEL, Offset(offset), &bytes))).await?;
         }
         Ok(())
@@ -287,7 +297,7 @@ impl Attaching {
         let mut said = false;
         let mut reason = why.to_owned();
         loop {
-            if !said && began.elapsed() >= SAY_AFTER || !self.console.is_terminal() && !said {
+            if !said && (began.elapsed() >= SAY_AFTER || !self.console.is_terminal()) {
                 said = true;
                 self.console.notice(&format!("connection lost ({reason}); coming back …")).await?;
             }
@@ -311,33 +321,22 @@ impl Attaching {
     }
 
     async fn one_attempt(&mut self, pause: Duration) -> Result<Result<Connection, ConnectError>, Stop> {
-        let Self { dialler, console, keys, input, .. } = self;
-        let attempt = async {
+        let Self { dialler, console, typing, .. } = self;
+        let mut attempt = std::pin::pin!(async {
             sleep(pause).await;
             dialler.connect().await
-        };
-        let mut attempt = Box::pin(attempt);
-        let mut typed = Vec::new();
-        let room = input.room();
-        let result = loop {
+        });
+        loop {
             tokio::select! {
-                result = &mut attempt => break Ok(result),
-                happened = console.happened(typed.len() + ROOM <= room) => match happened {
-                    Happened::Signal(number) => break Err(Stop::Status(128 + number)),
-                    Happened::Typed(bytes) => {
-                        typed.extend_from_slice(&bytes);
-                        if console.is_terminal() && keys.clone().push(&typed, &mut Vec::new()) == Scan::Leave {
-                            break Err(Stop::Status(0));
-                        }
-                    }
+                result = &mut attempt => return Ok(result),
+                happened = console.happened(typing.has_room()) => match happened {
+                    Happened::Signal(number) => return Err(Stop::Status(128 + number)),
+                    Happened::Typed(bytes) => typing.take(&bytes)?,
                     // The next attach says the size.
                     Happened::Resized(_) => {}
                 },
             }
-        };
-        drop(attempt);
-        self.typed(&typed)?;
-        result
+        }
     }
 }
 

@@ -307,7 +307,7 @@ pub(crate) async fn next(socket: &mut Socket) -> Result<Incoming, Gone> {
     let broken = |why: String| Gone { then: Then::ComeBack, why };
     match socket.next().await {
         None => Err(broken("the connection was closed".into())),
-        Some(Err(error)) => Err(broken(error.to_string())),
+        Some(Err(error)) => Err(broken(break_text(&error))),
         Some(Ok(Frame::Text(text))) => {
             decode_server(&text).map(Incoming::Message).map_err(|error| broken(error.to_string()))
         }
@@ -322,8 +322,19 @@ pub(crate) async fn next(socket: &mut Socket) -> Result<Incoming, Gone> {
     }
 }
 
+// What a person is told of a connection that broke; the library's words for a missing TLS farewell are about its own API.
+fn break_text(error: &WsError) -> String {
+    use std::io::ErrorKind as K;
+    match error {
+        WsError::Io(error) if matches!(error.kind(), K::UnexpectedEof | K::ConnectionReset | K::BrokenPipe) => {
+            "the connection broke".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Sends one message.
 pub(crate) async fn send(socket: &mut Socket, id: u64, ask: Ask) -> Result<(), String> {
     let text = encode_client(&ClientMessage { id, body: Some(ask) }).map_err(|error| error.to_string())?;
-    socket.send(Frame::text(text)).await.map_err(|error| error.to_string())
+    socket.send(Frame::text(text)).await.map_err(|error| break_text(&error))
 }

@@ -99,6 +99,9 @@ impl Follow {
                 act.note = Some(format!("the gateway cannot go on from {before}; output is lost"));
                 act.then = Next::Over(LOST);
             }
+            Verdict::Continuous if self.exact && !first => {
+                act.note = Some(format!("back, nothing is lost (at {})", attached.offset));
+            }
             _ => {}
         }
         act

@@ -7,7 +7,6 @@ mod console;
 mod follow;
 mod keys;
 mod known;
-mod leave;
 mod numbered;
 mod status;
 mod target;
@@ -70,15 +69,18 @@ impl From<PinError> for ClientError {
     }
 }
 
-/// Runs one verb (`ls`, `attach main --view` …) with the shared flags `--gateway --key --user --dir --no-binding`
+/// Runs one verb (`ls`, `attach main --view` …) with the shared flags `--gateway --key --user --dir --detach-key --no-binding`
 /// anywhere among the words. Errors go to standard error: status 2 for usage, 1 for the rest.
 pub(crate) fn run(words: &[String], caller: &Caller) -> ExitCode {
     let status = match try_run(words, caller) {
         Ok(status) => status,
         Err(error) => {
             eprintln!("portcullis: {error}");
-            let usage =
-                matches!(error, ClientError::Usage(_) | ClientError::Target(TargetError::Value(_) | TargetError::None));
+            let usage = matches!(
+                error,
+                ClientError::Usage(_)
+                    | ClientError::Target(TargetError::Value(_) | TargetError::Detach(_) | TargetError::None)
+            );
             if usage { USAGE } else { FAILED }
         }
     };

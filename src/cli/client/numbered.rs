@@ -55,11 +55,6 @@ impl NumberedInput {
         self.taken(offset);
         self.sent = self.taken;
     }
-
-    /// Bytes that nobody has confirmed.
-    pub(crate) fn unconfirmed(&self) -> usize {
-        self.kept.len()
-    }
 }
 
 #[cfg(test)]
@@ -80,7 +75,7 @@ mod tests {
         input.again_from(4);
         assert_eq!(input.next(), Some((4, b"efgh".to_vec())));
         input.taken(8);
-        assert_eq!((input.next(), input.unconfirmed()), (None, 0));
+        assert_eq!((input.next(), input.kept.len()), (None, 0));
     }
 
     proptest! {

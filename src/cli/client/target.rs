@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::authn::{PublicKey, origin};
 use crate::base::KeyId;
 use crate::cli::endpoints::Endpoints;
+use crate::config::DetachKey;
 
 /// The flags that all client verbs share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct Flags {
     pub(crate) directory: Option<PathBuf>,
     /// TLS ends at a proxy: the login cannot be bound to it.
     pub(crate) no_binding: bool,
+    /// The key before `d`; none said: Ctrl-].
+    pub(crate) detach: Option<DetachKey>,
 }
 
 /// A gateway and how to reach it.
@@ -40,7 +43,12 @@ pub(crate) struct Target {
     pub(crate) certificate: Option<PathBuf>,
     /// Bind the login to the TLS connection.
     pub(crate) bind: bool,
+    /// The key before `d` that leaves a session.
+    pub(crate) detach: DetachKey,
 }
+
+/// Ctrl-].
+pub(crate) const USUAL_DETACH: DetachKey = DetachKey { byte: Some(0x1d) };
 
 /// Why it is not clear whom to call.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +65,9 @@ pub(crate) enum TargetError {
     /// A flag without its value.
     #[error("{0} needs a value")]
     Value(String),
+    /// No control key.
+    #[error("{0:?} is no key for --detach-key: write ctrl- and a letter or one of [ \\ ] ^ _, or none")]
+    Detach(String),
 }
 
 impl Flags {
@@ -75,7 +86,7 @@ impl Flags {
                 continue;
             }
             let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
-            if !matches!(name, "--gateway" | "--key" | "--user" | "--dir") {
+            if !matches!(name, "--gateway" | "--key" | "--user" | "--dir" | "--detach-key") {
                 left.push(word.clone());
                 continue;
             }
@@ -85,6 +96,7 @@ impl Flags {
                 "--gateway" => flags.gateway = Some(value),
                 "--key" => flags.key = Some(value.into()),
                 "--user" => flags.user = Some(value),
+                "--detach-key" => flags.detach = Some(value.parse().map_err(|()| TargetError::Detach(value))?),
                 _ => flags.directory = Some(value.into()),
             }
         }
@@ -122,6 +134,7 @@ impl Flags {
             identity: said(|it| &it.identity).filter(|_| same).and_then(|text| identity(&text)),
             certificate: directory.filter(|_| same).map(|directory| directory.join("tls.crt")),
             bind: !self.no_binding,
+            detach: self.detach.unwrap_or(USUAL_DETACH),
         })
     }
 }
@@ -164,6 +177,9 @@ mod tests {
         assert_eq!((flags.gateway.as_deref(), flags.user.as_deref()), (Some("wss://a:1"), Some("u")));
         assert_eq!(left, words("attach main --view -- --key x"));
         assert!(matches!(Flags::take(&words("ls --dir")), Err(TargetError::Value(_))));
+        let (flags, _) = Flags::take(&words("attach a --detach-key ctrl-a")).unwrap();
+        assert_eq!(flags.detach, Some(DetachKey { byte: Some(1) }));
+        assert!(matches!(Flags::take(&words("attach a --detach-key x")), Err(TargetError::Detach(_))));
     }
 
     #[test]

@@ -95,6 +95,7 @@ fn dialler(origin: &str, directory: &Directory, gateway: &FakeGateway) -> Dialle
             identity: None,
             certificate: None,
             bind: true,
+            detach: super::target::USUAL_DETACH,
         },
         signers: vec![Signer::File(Box::new(gateway.0.client.clone()))],
         trust: Arc::new(Trust::load(None)),

@@ -79,6 +79,7 @@ struct Shared {
     session_starts: Limiter<KeyId>,
     messages: Limiter<KeyId>,
     input: Limiter<KeyId>,
+    told: Limiter<Prefix>,
     refused: AtomicU64,
     evicted: AtomicU64,
     expired: AtomicU64,
@@ -120,6 +121,7 @@ impl Admission {
             session_starts: Limiter::new(limits.session_starts),
             messages: Limiter::new(limits.messages),
             input: Limiter::new(Frequency { count: burst, period: refill }),
+            told: Limiter::new(Frequency { count: NonZeroU32::MIN, period: second }),
             refused: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),
@@ -180,6 +182,12 @@ impl Admission {
         }
         *count += 1;
         Ok(LiveConnection { admission: self.clone(), key: key.clone() })
+    }
+
+    /// Whether a refusal by rate is worth an entry in the log: one of each source and second. More would let whoever is
+    /// refused fill the disk.
+    pub(crate) fn is_news(&self, peer: IpAddr) -> bool {
+        self.0.told.check(&Prefix::of(peer)).is_ok()
     }
 
     /// What has happened so far.

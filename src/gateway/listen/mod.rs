@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use gate::{Admission, Counts, Limits, LiveConnection, Permit, Refused, TooMany};
+pub(crate) use gate::{Admission, Limits, LiveConnection, Permit, Refused};
 pub(crate) use rates::{Frequency, TooOften};
 pub(crate) use stream::{Budgeted, OverBudget, Socket};
 use tls::exporter;
@@ -42,18 +42,24 @@ pub(crate) struct Accepted {
 }
 
 /// Accepts on an inherited listener until the answer is aborted or dropped by its runtime; each connection runs `door`
-/// in a task of its own, whose panic ends that connection only.
+/// in a task of its own, whose panic ends that connection only. `turned_away` hears of those that are not let in.
 ///
 /// # Errors
 /// The listener cannot be made non-blocking or registered.
-pub(crate) fn spawn_listener<D, F>(listener: TcpListener, admission: Admission, door: D) -> io::Result<JoinHandle<()>>
+pub(crate) fn spawn_listener<D, F, R>(
+    listener: TcpListener,
+    admission: Admission,
+    turned_away: R,
+    door: D,
+) -> io::Result<JoinHandle<()>>
 where
     D: Fn(Accepted) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
+    R: Fn(SocketAddr, &Refused) + Send + Sync + 'static,
 {
     listener.set_nonblocking(true)?;
     let listener = stream::watch(listener, Interest::READABLE)?;
-    Ok(tokio::spawn(accept_all(listener, admission, door)))
+    Ok(tokio::spawn(accept_all(listener, admission, turned_away, door)))
 }
 
 /// A connection with its TLS handshake done, on its way to log in.
@@ -69,18 +75,20 @@ pub(crate) struct Secured {
 }
 
 /// [`spawn_listener`] with TLS in front of the door. A handshake that fails ends its connection without a word.
-pub(crate) fn spawn_tls_listener<D, F>(
+pub(crate) fn spawn_tls_listener<D, F, R>(
     listener: TcpListener,
     admission: Admission,
     tls: Tls,
+    turned_away: R,
     door: D,
 ) -> io::Result<JoinHandle<()>>
 where
     D: Fn(Secured) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
+    R: Fn(SocketAddr, &Refused) + Send + Sync + 'static,
 {
     let door = Arc::new(door);
-    spawn_listener(listener, admission, move |Accepted { stream, peer, permit }| {
+    spawn_listener(listener, admission, turned_away, move |Accepted { stream, peer, permit }| {
         let (tls, door) = (tls.clone(), Arc::clone(&door));
         async move {
             match tls.accept(stream).await {
@@ -94,10 +102,11 @@ where
     })
 }
 
-async fn accept_all<D, F>(listener: AsyncFd<TcpListener>, admission: Admission, door: D)
+async fn accept_all<D, F, R>(listener: AsyncFd<TcpListener>, admission: Admission, turned_away: R, door: D)
 where
     D: Fn(Accepted) -> F,
     F: Future<Output = ()> + Send + 'static,
+    R: Fn(SocketAddr, &Refused),
 {
     let mut connections = JoinSet::new();
     loop {
@@ -112,9 +121,13 @@ where
         };
         match accepted {
             Ok((socket, peer)) => {
-                if let Some(accepted) = admit(&admission, socket, peer) {
-                    let (pending, deadline) = (accepted.permit.pending(), accepted.permit.deadline());
-                    connections.spawn(guarded(door(accepted), pending, deadline, admission.clone()));
+                match admit(&admission, socket, peer) {
+                    Ok(Some(accepted)) => {
+                        let (pending, deadline) = (accepted.permit.pending(), accepted.permit.deadline());
+                        connections.spawn(guarded(door(accepted), pending, deadline, admission.clone()));
+                    }
+                    Ok(None) => {}
+                    Err(refused) => turned_away(peer, &refused),
                 }
             }
             Err(error) if is_about_one_connection(&error) => {}
@@ -131,13 +144,14 @@ async fn accept(listener: &AsyncFd<TcpListener>) -> io::Result<(TcpStream, Socke
     listener.async_io(Interest::READABLE, TcpListener::accept).await
 }
 
-fn admit(admission: &Admission, socket: TcpStream, peer: SocketAddr) -> Option<Accepted> {
+fn admit(admission: &Admission, socket: TcpStream, peer: SocketAddr) -> Result<Option<Accepted>, Refused> {
     let socket = Arc::new(socket);
-    // Refused: the socket closes here. It costs less than to say so, and the counter tells the operator.
-    let permit = admission.enter(peer, &socket, Instant::now()).ok()?;
-    let stream = Socket::new(socket).ok()?;
+    // Refused: the socket closes here. It costs less than to say so to the peer.
+    let permit = admission.enter(peer, &socket, Instant::now())?;
+    // A socket that cannot be set up has closed already.
+    let Ok(stream) = Socket::new(socket) else { return Ok(None) };
     let stream = Budgeted::new(stream, admission.inbound(), permit.lifted());
-    Some(Accepted { stream, peer, permit })
+    Ok(Some(Accepted { stream, peer, permit }))
 }
 
 /// Runs a door. At the deadline the socket of a connection that is not logged in is shut down; the door then sees the

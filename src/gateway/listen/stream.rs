@@ -111,6 +111,13 @@ impl AsyncWrite for Socket {
 #[error("more than {0} bytes before login")]
 pub(crate) struct OverBudget(pub(crate) usize);
 
+impl OverBudget {
+    /// Whether an error of a read is this one.
+    pub(crate) fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+}
+
 /// A stream that fails reads beyond a budget until the budget is lifted.
 #[derive(Debug)]
 pub(crate) struct Budgeted<S> {

@@ -66,7 +66,7 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let admission = Admission::new(limits);
-        let task = spawn_listener(listener, admission.clone(), echo).unwrap();
+        let task = spawn_listener(listener, admission.clone(), |_, _| (), echo).unwrap();
         Self { admission, address, task }
     }
 
@@ -209,7 +209,7 @@ async fn a_reader_that_comes_late_gets_everything() {
     let (stopped, mut stalled) = tokio::sync::mpsc::channel::<()>(1);
     let task = {
         let sent = sent.clone();
-        spawn_listener(listener, Admission::new(limits()), move |accepted: Accepted| {
+        spawn_listener(listener, Admission::new(limits()), |_, _| (), move |accepted: Accepted| {
             let (sent, stopped) = (sent.clone(), stopped.clone());
             async move {
                 let Accepted { mut stream, permit, .. } = accepted;
@@ -255,7 +255,7 @@ async fn live_connections_of_a_key_are_counted() {
     let key = crate::base::KeyId::new("SHA256:x".to_owned());
     let first = admission.connection_of(&key).unwrap();
     let _second = admission.connection_of(&key).unwrap();
-    assert_eq!(admission.connection_of(&key).err(), Some(TooMany(2)));
+    assert_eq!(admission.connection_of(&key).err(), Some(super::gate::TooMany(2)));
     assert!(admission.connection_of(&crate::base::KeyId::new("SHA256:y".to_owned())).is_ok());
     drop(first);
     assert!(admission.connection_of(&key).is_ok());

@@ -118,7 +118,7 @@ async fn the_deadline_covers_the_handshake_and_a_login_behind_it_passes() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let admission = Admission::new(Limits { deadline: Duration::from_millis(300), ..limits() });
-    let task = spawn_tls_listener(listener, admission.clone(), pair.tls(), |secured: Secured| async move {
+    let task = spawn_tls_listener(listener, admission.clone(), pair.tls(), |_, _| (), |secured: Secured| async move {
         let Secured { mut stream, exporter, permit, .. } = secured;
         permit.logged_in();
         stream.write_all(&exporter.unwrap()).await.unwrap();

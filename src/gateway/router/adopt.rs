@@ -81,7 +81,8 @@ impl Router {
         }
         for _ in 0..RELINK {
             tokio::time::sleep(RELINK_PAUSE).await;
-            let lives = self.hosts().await.is_ok_and(|hosts| hosts.iter().any(|host| host.session_id == id.to_string()));
+            let lives =
+                self.hosts().await.is_ok_and(|hosts| hosts.iter().any(|host| host.session_id == id.to_string()));
             if !lives {
                 break;
             }

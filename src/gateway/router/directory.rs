@@ -14,7 +14,9 @@ pub(super) struct Below {
 /// Absolute paths must lie below a root (of several the longest); others count from the first root.
 pub(super) fn below(roots: &[String], wished: &str) -> Result<Below, SessionError> {
     let outside = |message: String| SessionError::Refused { code: "directory-outside-roots", message };
-    let Some(first) = roots.first() else { return Err(outside("the account has no root directory; add one to its `roots`".into())) };
+    let Some(first) = roots.first() else {
+        return Err(outside("the account has no root directory; add one to its `roots`".into()));
+    };
     let Some(wanted) = components(wished) else {
         return Err(outside(format!("{wished:?} contains ..; name the directory itself")));
     };

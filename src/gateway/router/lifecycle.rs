@@ -31,13 +31,16 @@ impl Router {
 
     /// The same without a key, by name: for the operator. Several accounts may use one name; all are ended.
     pub(crate) async fn kill_any(&self, name: &str) -> Result<usize, SessionError> {
-        let named = |session: &Session| session.id().to_string() == name || session.name().is_some_and(|n| n.as_str() == name);
-        let sessions: Vec<_> = self.all().into_iter().filter(|session| !session.has_ended() && named(session)).collect();
+        let named =
+            |session: &Session| session.id().to_string() == name || session.name().is_some_and(|n| n.as_str() == name);
+        let sessions: Vec<_> =
+            self.all().into_iter().filter(|session| !session.has_ended() && named(session)).collect();
         if sessions.is_empty() {
             return Err(SessionError::Unknown(name.chars().take(64).collect()));
         }
         for session in &sessions {
-            let entry = Entry::new(Event::Admin).text(Field::Act, "kill").text(Field::Session, &session.id().to_string());
+            let entry =
+                Entry::new(Event::Admin).text(Field::Act, "kill").text(Field::Session, &session.id().to_string());
             self.0.journal.append(&entry)?;
             self.end(session).await?;
         }
@@ -85,6 +88,7 @@ impl Router {
     /// A new agent with the same agent name, directory, session name and id; old cursors get `reset`.
     pub(crate) async fn restart(&self, grant: &LiveGrant, name: &str) -> Result<SessionHandle, SessionError> {
         let handle = self.find(grant, name, Verb::Restart)?;
+        grant.count_start()?;
         let account = grant.account().clone();
         let permit = self.0.starting.get(&account).ok_or(SessionError::NoSpawner)?;
         let _one_at_a_time = permit.acquire().await.map_err(|_| SessionError::NoSpawner)?;

@@ -77,7 +77,9 @@ impl Router {
             .all()
             .into_iter()
             .filter(|session| may(grant, Verb::List, session).is_ok())
-            .find(|session| session.name().is_some_and(|known| known.as_str() == name) || session.id().to_string() == name)
+            .find(|session| {
+                session.name().is_some_and(|known| known.as_str() == name) || session.id().to_string() == name
+            })
             .ok_or_else(|| SessionError::Unknown(name.chars().take(64).collect()))?;
         may(grant, verb, &session)?;
         Ok(SessionHandle { session, grant: grant.clone(), journal: self.0.journal.clone() })
@@ -140,6 +142,7 @@ impl SessionHandle {
     /// Types text without looking.
     pub(crate) async fn send(&self, text: &str, enter: bool) -> Result<(), SessionError> {
         may(&self.grant, Verb::Send, &self.session)?;
+        self.grant.count_input(text.len())?;
         let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
         self.journal.append(&self.entry(Event::Act).text(Field::Act, "send").number(Field::Bytes, length))?;
         self.session.send(text, enter).await

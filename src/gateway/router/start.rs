@@ -35,7 +35,11 @@ pub(crate) struct StartRequest {
 
 impl Router {
     /// Starts a session, or finds the one that the request means; true when it was made now.
-    pub(crate) async fn start(&self, grant: &LiveGrant, request: StartRequest) -> Result<(SessionHandle, bool), SessionError> {
+    pub(crate) async fn start(
+        &self,
+        grant: &LiveGrant,
+        request: StartRequest,
+    ) -> Result<(SessionHandle, bool), SessionError> {
         let account = grant.account().clone();
         let unknown = || SessionError::Unknown(account.to_string());
         let roots = self.account(&account).ok_or_else(unknown)?;
@@ -55,9 +59,11 @@ impl Router {
         {
             return Ok((self.handle(session, grant), false));
         }
+        grant.count_start()?;
         let living = self.of_account(&account).iter().filter(|session| !session.has_ended()).count();
         if living >= roots.max_sessions as usize {
-            let message = format!("account {account} has {living} sessions, its limit; `kill` one, or raise max_sessions");
+            let message =
+                format!("account {account} has {living} sessions, its limit; `kill` one, or raise max_sessions");
             return Err(SessionError::Refused { code: "too-many-sessions", message });
         }
         let name = self.choose_name(grant, &agent, request.name.clone())?;
@@ -122,7 +128,14 @@ impl Router {
     }
 }
 
-fn order(grant: &LiveGrant, id: SessionId, agent: &Name, name: &Name, place: Below, request: &StartRequest) -> v1::Start {
+fn order(
+    grant: &LiveGrant,
+    id: SessionId,
+    agent: &Name,
+    name: &Name,
+    place: Below,
+    request: &StartRequest,
+) -> v1::Start {
     let size = request.size.unwrap_or(WinSize::DEFAULT);
     let option = |(name, value): &(String, String)| v1::Option { name: name.clone(), value: value.clone() };
     v1::Start {

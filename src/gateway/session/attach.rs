@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
+use super::Session;
 use super::attachment::{Attachment, ViewerItem};
 use super::slot::{Looks, Slot};
 use super::state::{Reply, wire_size};
-use super::Session;
 use crate::authn::Role;
 use crate::base::{HISTORY_LINES, LogId, Offset, WinSize, WriterId};
 use crate::gateway::authority::LiveGrant;
@@ -34,8 +34,16 @@ pub(crate) struct AttachRequest {
 
 /// Where a viewer begins.
 enum Opening {
-    At { verdict: v1::Verdict, offset: Offset, lost: Option<(Offset, Offset)>, first: Bytes },
-    Painted { verdict: v1::Verdict, reply: Reply },
+    At {
+        verdict: v1::Verdict,
+        offset: Offset,
+        lost: Option<(Offset, Offset)>,
+        first: Bytes,
+    },
+    Painted {
+        verdict: v1::Verdict,
+        reply: Reply,
+    },
     /// The refit that follows tells the host the window.
     Framed,
 }
@@ -116,11 +124,11 @@ impl Session {
         let exact = request.mode == v1::ViewerMode::Exact;
         match request.cursor {
             Some((log, _)) if log != log_id => return self.painted(v1::Verdict::Reset, request, exact).await,
-            Some((_, offset)) => return self.from_cursor(offset, request, exact).await,
+            Some((_, offset)) => return self.opening_at(offset, request, exact).await,
             None => {}
         }
         if let Some(offset) = request.from_offset.or(request.from_start.then_some(Offset::ZERO)) {
-            return self.from_cursor(offset, request, exact).await;
+            return self.opening_at(offset, request, exact).await;
         }
         match (request.mode, request.size) {
             (v1::ViewerMode::Fitted, Some(window)) if window != grid => Ok(Opening::Framed),
@@ -128,7 +136,7 @@ impl Session {
         }
     }
 
-    async fn from_cursor(&self, offset: Offset, request: &AttachRequest, exact: bool) -> Result<Opening, SessionError> {
+    async fn opening_at(&self, offset: Offset, request: &AttachRequest, exact: bool) -> Result<Opening, SessionError> {
         let window = request.size.filter(|_| request.mode == v1::ViewerMode::Fitted);
         if window.is_some_and(|window| window != self.size()) {
             return Ok(Opening::Framed);
@@ -145,12 +153,22 @@ impl Session {
     }
 
     /// A repaint, or for an exact viewer, who wants no paint, the live head.
-    async fn painted(&self, verdict: v1::Verdict, request: &AttachRequest, exact: bool) -> Result<Opening, SessionError> {
+    async fn painted(
+        &self,
+        verdict: v1::Verdict,
+        request: &AttachRequest,
+        exact: bool,
+    ) -> Result<Opening, SessionError> {
         if exact {
             let head = self.read(Offset(u64::MAX - 1)).await?.offset;
             let from = if verdict == v1::Verdict::Reset { Offset::ZERO } else { head };
             if from == head {
-                return Ok(Opening::At { verdict: v1::Verdict::Continuous, offset: head, lost: None, first: Bytes::new() });
+                return Ok(Opening::At {
+                    verdict: v1::Verdict::Continuous,
+                    offset: head,
+                    lost: None,
+                    first: Bytes::new(),
+                });
             }
             let reply = self.read(from).await?;
             let offset = reply.lost.map_or(from, |(_, to)| to);
@@ -162,7 +180,12 @@ impl Session {
         Ok(Opening::Painted { verdict, reply })
     }
 
-    fn open(&self, number: ViewerNumber, request: &AttachRequest, opening: Opening) -> Result<v1::Attached, SessionError> {
+    fn open(
+        &self,
+        number: ViewerNumber,
+        request: &AttachRequest,
+        opening: Opening,
+    ) -> Result<v1::Attached, SessionError> {
         let mut state = self.lock();
         let grid = state.size.effective();
         let (owner, head) = (state.owner_label(), state.known_head);
@@ -180,7 +203,12 @@ impl Session {
                 attached.verdict = verdict.into();
                 attached.offset = reply.offset.0;
                 let size = reply.size.unwrap_or(grid);
-                slot.open_painted(reply.offset, size, reply.data, if verdict == v1::Verdict::Reset { "reset" } else { "attach" });
+                slot.open_painted(
+                    reply.offset,
+                    size,
+                    reply.data,
+                    if verdict == v1::Verdict::Reset { "reset" } else { "attach" },
+                );
             }
             Opening::Framed => {
                 attached.verdict = v1::Verdict::Snapshot.into();
@@ -191,7 +219,8 @@ impl Session {
                 }
             }
         }
-        attached.role = if slot.looks.drives { slot.looks.role.as_str().to_owned() } else { Role::View.as_str().to_owned() };
+        attached.role =
+            if slot.looks.drives { slot.looks.role.as_str().to_owned() } else { Role::View.as_str().to_owned() };
         attached.log_id = state.log_id.to_string();
         attached.size_owner = owner;
         let messages = state.refit(Some(number));

@@ -1,6 +1,5 @@
 //! One viewer's hold on a session, as a door uses it. Dropping it detaches. Knows no socket.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -63,7 +62,13 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    pub(super) fn new(session: Session, number: ViewerNumber, writer: WriterId, drives: bool, grant: LiveGrant) -> Self {
+    pub(super) fn new(
+        session: Session,
+        number: ViewerNumber,
+        writer: WriterId,
+        drives: bool,
+        grant: LiveGrant,
+    ) -> Self {
         Self { session, number, writer, drives, typed: InputFilter::new(), scratch: Vec::new(), held: None, grant }
     }
 
@@ -72,9 +77,9 @@ impl Attachment {
         &self.session
     }
 
-    /// What comes next; nothing is lost when this future is dropped.
-    pub(crate) async fn next(&mut self) -> ViewerItem {
-        poll_fn(|context| self.poll_item(context)).await
+    /// Whose it is.
+    pub(crate) fn grant(&self) -> &LiveGrant {
+        &self.grant
     }
 
     /// What comes next.
@@ -176,9 +181,9 @@ impl Attachment {
         };
         let at = offset.plus(data.len() as u64);
         let now = Instant::now();
-        let stale = self.held.is_none_or(|(from, since)| {
-            at.since(from) >= HOLD_STEP || now.saturating_duration_since(since) > HOLD / 3
-        });
+        let stale = self
+            .held
+            .is_none_or(|(from, since)| at.since(from) >= HOLD_STEP || now.saturating_duration_since(since) > HOLD / 3);
         if alone && stale {
             self.held = Some((at, now));
             let _ = self.session.hold(at, HOLD);
@@ -190,6 +195,7 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        self.session.note(self.grant.entry(Event::Detach));
         self.session.leave(self.number, self.held.is_some());
     }
 }
@@ -257,7 +263,7 @@ impl State {
         if let Some(slot) = self.slots.get_mut(&viewer) {
             slot.paints(request, reason);
         }
-        ToHostBody::Snapshot(v1::TakeSnapshot { request, kind: v1::SnapshotKind::Screen.into(), history: 0 })
+        ToHostBody::Snapshot(v1::TakeSnapshot { request, kind: v1::SnapshotKind::Repaint.into(), history: 0 })
     }
 
     pub(super) fn detach_viewer(&mut self, viewer: ViewerNumber, reason: &'static str) {
@@ -284,7 +290,12 @@ impl State {
                     messages.extend(fit(*number, window, status(&name, grid, &owner, slot.looks.drives)));
                 }
                 Fitting::Raw => {
-                    messages.push(ToHostBody::Fit(v1::Fit { viewer: *number, cols: 0, rows: 0, status: String::new() }));
+                    messages.push(ToHostBody::Fit(v1::Fit {
+                        viewer: *number,
+                        cols: 0,
+                        rows: 0,
+                        status: String::new(),
+                    }));
                     repaint.push(*number);
                 }
             }

@@ -1,7 +1,6 @@
 //! Frames of the host applied to a session's state; synchronous, knows no socket.
 
 use bytes::Bytes;
-use prost::Message;
 
 use super::Session;
 use super::attachment::ViewerItem;
@@ -10,7 +9,7 @@ use crate::base::{Offset, WinSize, WriterId};
 use crate::gateway::error::SessionError;
 use crate::wire::v1::to_gateway::Body;
 use crate::wire::v1::to_host::Body as ToHostBody;
-use crate::wire::{Frame, LinkError, v1};
+use crate::wire::{Frame, LinkError, decode_to_gateway, v1};
 
 impl Session {
     /// Applies what one read of the link brought, under one lock; then wakes viewers and says what the host has to hear.
@@ -48,7 +47,7 @@ impl State {
             }
             Frame::Event(at, event) => self.take_event(at, event),
             Frame::Control(payload) => {
-                if let Some(body) = v1::ToGateway::decode(payload)?.body {
+                if let Some(body) = decode_to_gateway(payload)?.body {
                     self.take_control(body, answers);
                 }
             }
@@ -72,7 +71,7 @@ impl State {
         if let Some(v1::event::Kind::Title(title)) = &event.kind {
             self.summary.title.clone_from(title);
         }
-        self.to_all(at, &ViewerItem::Event { offset: at, event });
+        self.tell_all(at, &ViewerItem::Event { offset: at, event });
     }
 
     fn take_control(&mut self, body: Body, answers: &mut Vec<ToHostBody>) {
@@ -192,7 +191,7 @@ impl State {
             self.size.is(size);
         }
         let item = ViewerItem::SizeChanged { size, owner: is.owner.clone(), offset };
-        self.to_all(offset, &item);
+        self.tell_all(offset, &item);
         answers.extend(self.refit(None));
     }
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use prost::Message;
 use tokio::io::unix::AsyncFd;
 
 use super::outgoing::Outgoing;
@@ -18,7 +17,7 @@ use crate::gateway::journal::Journal;
 use crate::gateway::readiness;
 use crate::sys::stream::{Stream, StreamRead, connect_at};
 use crate::wire::v1::to_gateway::Body;
-use crate::wire::{Frame, LINK_HEADER, LINK_VERSION, LinkDecoder, LinkError, v1};
+use crate::wire::{Frame, LINK_HEADER, LINK_VERSION, LinkDecoder, LinkError, decode_to_gateway, v1};
 
 /// A host that does not say hello in this time is not adopted.
 const HELLO: Duration = Duration::from_secs(5);
@@ -55,7 +54,11 @@ pub(crate) struct Linked {
 pub(crate) async fn connect(hosts: BorrowedFd<'_>, id: SessionId, journal: Journal) -> Result<Linked, LinkEnd> {
     let socket = connect_at(hosts, &format!("{id}.sock"))?;
     let outgoing = Outgoing::new(socket.try_clone()?.into());
-    let hello = v1::LinkHello { version_min: LINK_VERSION, version_max: LINK_VERSION, software: crate::gateway::SOFTWARE.into() };
+    let hello = v1::LinkHello {
+        version_min: LINK_VERSION,
+        version_max: LINK_VERSION,
+        software: crate::gateway::SOFTWARE.into(),
+    };
     // An empty socket buffer takes a hello at once.
     let _ = outgoing.send(&v1::ToHost { body: Some(v1::to_host::Body::Hello(hello)) });
     let mut reader = Reader::new(socket.into())?;
@@ -101,7 +104,7 @@ impl Reader {
             let mut frames = std::mem::take(&mut self.frames).into_iter();
             for frame in frames.by_ref() {
                 if let Frame::Control(payload) = frame
-                    && let Some(Body::Hello(hello)) = v1::ToGateway::decode(payload).map_err(LinkError::from)?.body
+                    && let Some(Body::Hello(hello)) = decode_to_gateway(payload)?.body
                 {
                     self.frames = frames.collect();
                     return Ok(hello);

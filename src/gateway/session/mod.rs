@@ -80,6 +80,11 @@ impl Session {
         self.0.forgotten.load(Ordering::Relaxed)
     }
 
+    /// The host's last word on itself.
+    pub(crate) fn status(&self) -> Option<v1::HostStatus> {
+        self.lock().status.clone()
+    }
+
     /// True once the agent has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.lock().ended.is_some()
@@ -149,7 +154,7 @@ impl Session {
         state.summary.name = name.to_string();
         let at = state.known_head;
         let event = v1::Event { kind: Some(v1::event::Kind::Renamed(name.to_string())) };
-        state.to_all(at, &ViewerItem::Event { offset: at, event });
+        state.tell_all(at, &ViewerItem::Event { offset: at, event });
         Ok(())
     }
 

@@ -57,10 +57,21 @@ pub(super) struct Looks {
 enum Phase {
     /// The attach is still being answered.
     Opening,
-    Painting { request: u32, collected: BytesMut, reason: &'static str },
+    Painting {
+        request: u32,
+        collected: BytesMut,
+        reason: &'static str,
+    },
     Painted(ViewerItem),
-    Reading { asked: Option<u32>, pieces: VecDeque<Bytes> },
-    Framed { collected: BytesMut, ready: Option<Bytes>, last: bool },
+    Reading {
+        asked: Option<u32>,
+        pieces: VecDeque<Bytes>,
+    },
+    Framed {
+        collected: BytesMut,
+        ready: Option<Bytes>,
+        last: bool,
+    },
     Over,
 }
 
@@ -147,15 +158,21 @@ impl Slot {
         let (v1::ViewerMode::Fitted, Some(window)) = (self.looks.mode, self.looks.window) else { return Fitting::Same };
         match (&self.phase, window == grid) {
             (Phase::Framed { .. }, true) => Fitting::Raw,
-            (Phase::Framed { .. }, false) | (Phase::Reading { .. } | Phase::Painting { .. } | Phase::Painted(_), false) => {
-                Fitting::Framed(window)
-            }
+            (Phase::Framed { .. }, false)
+            | (Phase::Reading { .. } | Phase::Painting { .. } | Phase::Painted(_), false) => Fitting::Framed(window),
             _ => Fitting::Same,
         }
     }
 
     /// Pieces of an answer to `reads`; false when nobody asked any more.
-    pub(super) fn read_answer(&mut self, request: u32, at: Offset, data: Bytes, more: bool, lost: Option<(Offset, Offset)>) {
+    pub(super) fn read_answer(
+        &mut self,
+        request: u32,
+        at: Offset,
+        data: Bytes,
+        more: bool,
+        lost: Option<(Offset, Offset)>,
+    ) {
         let expected = self.cursor.plus(self.pieces_waiting());
         let Phase::Reading { asked, pieces } = &mut self.phase else { return };
         if *asked != Some(request) {

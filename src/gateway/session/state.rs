@@ -1,7 +1,6 @@
 //! What is known about one session and who looks at it; synchronous, changed by frames of the host and by viewers.
 
 use std::collections::HashMap;
-use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -124,7 +123,7 @@ impl State {
     }
 
     /// A structural item for every viewer, in its place between the bytes.
-    pub(super) fn to_all(&mut self, at: Offset, item: &ViewerItem) {
+    pub(super) fn tell_all(&mut self, at: Offset, item: &ViewerItem) {
         for slot in self.slots.values_mut() {
             slot.push(at, item.clone());
         }
@@ -199,7 +198,7 @@ impl State {
         self.summary.state = v1::State::Ended.into();
         self.summary.exit = Some(exit.clone());
         self.ended = Some((exit.clone(), at));
-        self.to_all(at, &ViewerItem::Ended { exit, offset: at });
+        self.tell_all(at, &ViewerItem::Ended { exit, offset: at });
         for waiting in self.waiting_for_end.drain(..) {
             let _ = waiting.send(());
         }
@@ -211,12 +210,6 @@ impl State {
         self.sends.clear();
         self.waiting_for_end.clear();
         self.detach_all("host-gone");
-    }
-
-    pub(super) fn register(&mut self, viewer: ViewerNumber, waker: &Waker) {
-        if let Some(slot) = self.slots.get_mut(&viewer) {
-            slot.register(waker);
-        }
     }
 }
 

@@ -10,11 +10,11 @@ const MOST_HELD: usize = 1024;
 
 /// The control key before `d`, a byte from 1 to 31 that is not Enter, tab or Escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Prefix(u8);
+pub(crate) struct Prefix(u8);
 
 impl Prefix {
     /// From the settings; none where only closing the connection leaves.
-    pub(super) fn of(key: DetachKey) -> Option<Self> {
+    pub(crate) fn of(key: DetachKey) -> Option<Self> {
         key.byte.map(Self)
     }
 
@@ -32,7 +32,7 @@ impl std::fmt::Display for Prefix {
 
 /// What came of one packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Scan {
+pub(crate) enum Scan {
     /// All of it was taken.
     Stay,
     /// The keys were pressed; this many bytes of the packet were taken, the rest is somebody else's.
@@ -42,7 +42,7 @@ pub(super) enum Scan {
 /// The machine. Bytes it does not send at once: the prefix until its second key, and a sequence that may become one of
 /// them and came from its first byte on in one packet. An ESC or `ESC [` alone is never held: it may be a key.
 #[derive(Debug, Clone)]
-pub(super) struct DetachKeys {
+pub(crate) struct DetachKeys {
     prefix: Prefix,
     lexer: Lexer,
     /// The unit that is begun, as far as it was not sent on.
@@ -56,12 +56,12 @@ pub(super) struct DetachKeys {
 
 impl DetachKeys {
     /// At the beginning of what a terminal sends.
-    pub(super) fn new(prefix: Prefix) -> Self {
+    pub(crate) fn new(prefix: Prefix) -> Self {
         Self { prefix, lexer: Lexer::default(), unit: Vec::new(), torn: false, armed: None, paste: false }
     }
 
     /// Takes a packet; what is for the session is appended to `out`.
-    pub(super) fn push(&mut self, packet: &[u8], out: &mut Vec<u8>) -> Scan {
+    pub(crate) fn push(&mut self, packet: &[u8], out: &mut Vec<u8>) -> Scan {
         for (at, byte) in packet.iter().enumerate() {
             self.unit.push(*byte);
             let Some(unit) = self.lexer.push(*byte) else { continue };

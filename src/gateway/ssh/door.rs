@@ -50,8 +50,14 @@ enum State {
 /// A channel of the client's.
 enum Line {
     /// Before its one shell or exec request.
-    Open { half: ChannelWriteHalf<Msg>, window: Option<WinSize> },
-    Running { terminal: Terminal, _task: Task },
+    Open {
+        half: ChannelWriteHalf<Msg>,
+        window: Option<WinSize>,
+    },
+    Running {
+        terminal: Terminal,
+        _task: Task,
+    },
 }
 
 /// Ends with the channel.
@@ -253,12 +259,22 @@ impl Handler for Door {
         self.start(channel, None, session)
     }
 
-    async fn exec_request(&mut self, channel: ChannelId, line: &[u8], session: &mut Session) -> Result<(), russh::Error> {
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        line: &[u8],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
         // What is no UTF-8 becomes a word that nothing is called.
         self.start(channel, Some(String::from_utf8_lossy(line).into_owned()), session)
     }
 
-    async fn subsystem_request(&mut self, channel: ChannelId, _: &str, session: &mut Session) -> Result<(), russh::Error> {
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
         self.count()?;
         session.channel_failure(channel)
     }
@@ -293,10 +309,10 @@ impl Handler for Door {
 
     async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), russh::Error> {
         if let Some(Line::Running { terminal, .. }) = self.channels.get(&channel)
-            && !terminal.typed(data)
+            && let Err(lost) = terminal.typed(data)
         {
-            let text = "portcullis: more than 65536 bytes were typed before anything read them\r\n";
-            session.extended_data(channel, 1, text.as_bytes().to_vec())?;
+            let text = format!("portcullis: {lost} typed bytes were not delivered: nothing reads them here\r\n");
+            session.extended_data(channel, 1, text.into_bytes())?;
             session.exit_status_request(channel, 74)?;
             session.close(channel)?;
             self.channels.remove(&channel);

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use russh::keys::ssh_key;
+use russh::keys::Algorithm;
 use russh::server::{PublicKeyOffer, VerifiedPublicKey};
 
 use super::line::ClientName;
@@ -35,7 +35,7 @@ pub(super) struct Login {
 pub(super) struct LoggedIn {
     pub(super) grant: LiveGrant,
     /// Counts the connection among those of its key.
-    pub(super) counted: LiveConnection,
+    pub(super) _counted: LiveConnection,
 }
 
 impl Login {
@@ -52,7 +52,13 @@ impl Login {
         };
         if self.offered > MOST_KEYS {
             let message = format!("more than {MOST_KEYS} keys were offered");
-            return self.refuse(user, key.id(), "too-many-keys", &message, "name one key: ssh -i FILE -o IdentitiesOnly=yes");
+            return self.refuse(
+                user,
+                key.id(),
+                "too-many-keys",
+                &message,
+                "name one key: ssh -i FILE -o IdentitiesOnly=yes",
+            );
         }
         if is_sha1(offer.algorithm) {
             return self.refuse_sha1(user, key.id());
@@ -116,7 +122,7 @@ impl Login {
         };
         let client = self.client.get().map_or_else(String::new, |name| printable(name, CLIENT_NAME));
         match authority.admit(proven, Door::Ssh, self.peer, &client) {
-            Ok(grant) => Some(LoggedIn { grant, counted }),
+            Ok(grant) => Some(LoggedIn { grant, _counted: counted }),
             Err(error) => {
                 self.refuse(user, &id, error.code(), &error.to_string(), "see the audit log");
                 None
@@ -137,7 +143,15 @@ impl Login {
             Some((user, key)) => {
                 let message = format!("key {key} was acceptable, but no good signature by it came");
                 let code = if late { "deadline" } else { "bad-signature" };
-                authority.refuse(Door::Ssh, self.peer, user, Some(key), code, &message, "log in with the private key itself");
+                authority.refuse(
+                    Door::Ssh,
+                    self.peer,
+                    user,
+                    Some(key),
+                    code,
+                    &message,
+                    "log in with the private key itself",
+                );
             }
             None if late => {
                 let message = "no login within 10 seconds";
@@ -158,11 +172,17 @@ impl Login {
     }
 
     fn refuse_sha1(&self, user: &str, key: &KeyId) -> bool {
-        self.refuse(user, key, "sha1", "a signature with SHA-1 (ssh-rsa)", "use a client that knows rsa-sha2-256, or an ed25519 key")
+        self.refuse(
+            user,
+            key,
+            "sha1",
+            "a signature with SHA-1 (ssh-rsa)",
+            "use a client that knows rsa-sha2-256, or an ed25519 key",
+        )
     }
 }
 
 /// `ssh-rsa` as a signature algorithm: the announced list leaves it out, a client may ignore that.
-fn is_sha1(algorithm: &ssh_key::Algorithm) -> bool {
-    matches!(algorithm, ssh_key::Algorithm::Rsa { hash: None })
+fn is_sha1(algorithm: &Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Rsa { hash: None })
 }

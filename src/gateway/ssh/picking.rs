@@ -9,8 +9,8 @@ use super::picker::{Action, Drawing, Key, Keyboard, Picker};
 use super::run::{Failure, Work, live, note_of};
 use super::viewer::{Stop, view};
 use crate::base::{Name, WinSize};
-use crate::gateway::StartRequest;
 use crate::gateway::SessionError;
+use crate::gateway::StartRequest;
 
 /// How often the list is looked at again while somebody looks at it.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -24,7 +24,8 @@ pub(super) async fn pick(work: &Work) -> Result<Status, Failure> {
     let roots = &work.grant.policy().roots;
     let root = roots.first().map_or_else(String::new, |root| root.to_string_lossy().into_owned());
     let agents = work.grant.agents().cloned().collect();
-    let mut screen = Screen { picker: Picker::new(format!("portcullis: {account}"), agents, root), drawing: Drawing::default() };
+    let mut screen =
+        Screen { picker: Picker::new(format!("portcullis: {account}"), agents, root), drawing: Drawing::default() };
     let mut keyboard = Keyboard::default();
     screen.picker.set_sessions(work.gateway.router().list(&work.grant));
     screen.draw(&work.out, work.window(), false).await?;

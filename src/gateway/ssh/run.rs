@@ -90,6 +90,7 @@ impl Work {
     }
 
     async fn perform(&mut self, line: Option<String>) -> Result<Status, Failure> {
+        self.grant.count_message()?;
         // `command=` wins over whatever the client asks for.
         let line = self.grant.forced().map(str::to_owned).or(line);
         match line {
@@ -119,7 +120,7 @@ impl Work {
                 self.out.text(&with_newline(text)).await?;
             }
             Verb::Attach(verb) => return self.attach(&verb).await,
-            Verb::New(verb) => return self.new(verb).await,
+            Verb::New(verb) => return self.begin(verb).await,
             Verb::Named(named) => {
                 return match named.resolve(|word| grant.agents().any(|agent| agent.as_str() == word))? {
                     Target::Attach(verb) => self.attach(&verb).await,
@@ -136,7 +137,9 @@ impl Work {
         let (router, grant) = (self.gateway.router().clone(), self.grant.clone());
         let told = finished(async move {
             Ok(match verb {
-                Verb::Kill { session } => format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?)),
+                Verb::Kill { session } => {
+                    format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?))
+                }
                 Verb::Restart { session } => {
                     router.restart(&grant, session.as_str()).await?;
                     format!("{session}: restarted\n")
@@ -173,7 +176,7 @@ impl Work {
         self.watch(&session, verb).await
     }
 
-    async fn new(&self, verb: NewVerb) -> Result<Status, Failure> {
+    async fn begin(&self, verb: NewVerb) -> Result<Status, Failure> {
         let request = StartRequest {
             agent: verb.agent.to_string(),
             directory: verb.directory.unwrap_or_default(),
@@ -213,10 +216,6 @@ impl Work {
     pub(super) async fn start(&self, request: StartRequest) -> Result<SessionHandle, Failure> {
         let (router, grant) = (self.gateway.router().clone(), self.grant.clone());
         grant.may_terminal().map_err(SessionError::from)?;
-        self.gateway.admission().session_start(grant.key()).map_err(|too_often| SessionError::RateLimited {
-            what: "session starts of this key",
-            after_ms: u32::try_from(too_often.after.as_millis()).unwrap_or(u32::MAX),
-        })?;
         let request = StartRequest { size: self.window(), ..request };
         let (session, _) = finished(async move { router.start(&grant, request).await }).await?;
         Ok(session)

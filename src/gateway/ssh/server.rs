@@ -94,10 +94,11 @@ pub(super) fn config(identity: PrivateKey) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authn::SigningKey;
 
     #[test]
     fn a_silent_client_is_gone_in_time_and_sha1_is_nowhere() {
-        let config = config(PrivateKey::from_openssh(super::super::testing::IDENTITY).unwrap());
+        let config = config(SigningKey::from_seed(&[7; 32], "test").unwrap().private().clone());
         let silent = KEEPALIVE * (config.keepalive_max as u32 + 1);
         assert!(silent <= SILENT);
         let names = config.preferred.key.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -5,11 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::detach::{DetachKeys, Prefix, Scan};
-use crate::base::{INPUT_MESSAGE, WinSize};
+use crate::base::{INPUT_QUEUE, WinSize};
 use crate::gateway::{Attachment, SessionError, ViewerItem};
 
-/// Typed ahead while nobody reads: as much as one message. More ends the channel.
-const MOST_AHEAD: usize = INPUT_MESSAGE;
+/// Typed ahead while nobody reads yet: as much as a session's queue would take, and as a client may send at once. More
+/// ends the channel.
+const MOST_AHEAD: usize = INPUT_QUEUE;
+
+/// Of what was typed ahead, given at once: as much as one packet of the client's.
+const MESSAGE: usize = 32 * 1024;
 
 /// Why a viewer leaves by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +47,6 @@ struct Inner {
     window: Option<WinSize>,
     resized: bool,
     ahead: Vec<u8>,
-    /// More than `MOST_AHEAD` came.
-    flooded: bool,
     viewer: Option<Viewer>,
     waker: Option<Waker>,
 }
@@ -63,7 +65,7 @@ struct Viewer {
 impl Terminal {
     /// `window`: of the client's terminal, if it has one.
     pub(super) fn new(window: Option<WinSize>) -> Self {
-        let inner = Inner { window, resized: false, ahead: Vec::new(), flooded: false, viewer: None, waker: None };
+        let inner = Inner { window, resized: false, ahead: Vec::new(), viewer: None, waker: None };
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -72,21 +74,23 @@ impl Terminal {
         self.lock().window
     }
 
-    /// The client typed. False when it typed so much ahead that the channel has to end.
-    pub(super) fn typed(&self, bytes: &[u8]) -> bool {
+    /// The client typed.
+    ///
+    /// # Errors
+    /// It typed so much ahead that the channel has to end: the bytes that nobody got.
+    pub(super) fn typed(&self, bytes: &[u8]) -> Result<(), usize> {
         let mut inner = self.lock();
         let Inner { viewer, ahead, .. } = &mut *inner;
         let rest = viewer.as_mut().map_or(bytes, |viewer| viewer.typed(bytes));
         let waits = viewer.as_ref().is_none_or(|viewer| viewer.left.is_some());
         if ahead.len() + rest.len() > MOST_AHEAD {
-            inner.flooded = true;
-        } else {
-            ahead.extend_from_slice(rest);
+            return Err(ahead.len() + rest.len());
         }
+        ahead.extend_from_slice(rest);
         if waits {
             inner.wake();
         }
-        !inner.flooded
+        Ok(())
     }
 
     /// The client's window changed.
@@ -227,8 +231,9 @@ impl Viewer {
         if !self.drives {
             return;
         }
-        for message in bytes.chunks(INPUT_MESSAGE) {
-            let taken = self.attachment.input(self.offset, message, false);
+        for message in bytes.chunks(MESSAGE) {
+            let counted = self.attachment.grant().count_input(message.len());
+            let taken = counted.and_then(|()| self.attachment.input(self.offset, message, false));
             let length = message.len() as u64;
             match (taken, &mut self.left) {
                 (_, Some(Left::NotTaken { bytes, .. })) => *bytes += length,

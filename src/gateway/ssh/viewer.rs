@@ -162,7 +162,9 @@ impl Exact {
                 ViewerItem::Bytes { offset, .. } | ViewerItem::Snapshot { offset, .. } => {
                     return Ok(End::Lost(gap(self.next.0, offset.since(self.next))));
                 }
-                ViewerItem::Lost { from, to } => return Ok(End::Lost(gap(self.next.0.min(from.0), to.since(self.next)))),
+                ViewerItem::Lost { from, to } => {
+                    return Ok(End::Lost(gap(self.next.0.min(from.0), to.since(self.next))));
+                }
                 ViewerItem::Detached { reason, .. } => {
                     return Ok(End::Lost(format!("cut at offset {}: {reason}; --from {0} goes on there", self.next)));
                 }
@@ -177,7 +179,9 @@ impl Exact {
 }
 
 fn gap(at: u64, bytes: u64) -> String {
-    format!("{bytes} bytes are lost at offset {at}: the ring no longer holds them; --from start begins with what it holds")
+    format!(
+        "{bytes} bytes are lost at offset {at}: the ring no longer holds them; --from start begins with what it holds"
+    )
 }
 
 /// An item that ends the look, whatever the kind of viewer; `sent` is the input offset up to which was typed.

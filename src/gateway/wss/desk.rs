@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::connection::error_message;
 use super::requests::{self, Pending};
 use crate::authn::{AuthError, Proven, SigningKey};
 use crate::base::{Name, WinSize};
 use crate::gateway::authority::{AccountKeys, Door, LiveGrant};
 use crate::gateway::error::SessionError;
-use crate::gateway::listen::{LiveConnection, TooOften};
+use crate::gateway::listen::LiveConnection;
 use crate::gateway::session::{Attachment, ViewerItem};
 use crate::gateway::{Gateway, unix_now};
 use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
@@ -74,10 +73,6 @@ pub(super) struct Admitted {
     _place: Arc<LiveConnection>,
 }
 
-fn limited(what: &'static str, too_often: TooOften) -> SessionError {
-    SessionError::RateLimited { what, after_ms: u32::try_from(too_often.after.as_millis()).unwrap_or(u32::MAX) }
-}
-
 impl Desk for Gateway {
     type Grant = Admitted;
     type View = Attachment;
@@ -108,10 +103,12 @@ impl Desk for Gateway {
             self.turned_away(peer, "forced-command", &message, "remove command= from the line, or use ssh");
             return Err(SessionError::Refused { code: "not-allowed", message });
         }
-        let place = self
-            .admission()
-            .connection_of(proven.key())
-            .map_err(|_| SessionError::RateLimited { what: "live connections of this key", after_ms: 5_000 })?;
+        let place = self.admission().connection_of(proven.key()).map_err(|too_many| {
+            let (user, key, message) = (proven.account().as_str(), Some(proven.key()), too_many.to_string());
+            let code = "too-many-connections";
+            self.authority().refuse(Door::Wss, peer, user, key, code, &message, "close one of them");
+            SessionError::RateLimited { what: "live connections of this key", after_ms: 5_000 }
+        })?;
         let grant = self.authority().admit(proven, Door::Wss, peer, client)?;
         let modes = |name: &Name| {
             self.settings().agents.iter().find(|agent| agent.name == *name).map(|agent| agent.modes.clone())
@@ -143,15 +140,18 @@ impl Desk for Gateway {
     }
 
     fn may_try(&self, peer: SocketAddr) -> Result<(), SessionError> {
-        self.admission().login(peer.ip()).map_err(|too_often| limited("logins from this address", too_often))
+        self.admission().login(peer.ip()).map_err(|too_often| SessionError::RateLimited {
+            what: "logins from this address",
+            after_ms: u32::try_from(too_often.after.as_millis()).unwrap_or(u32::MAX).saturating_add(1),
+        })
     }
 
     fn may_ask(&self, grant: &Admitted) -> Result<(), SessionError> {
-        self.admission().message(grant.live.key()).map_err(|too_often| limited("messages", too_often))
+        grant.live.count_message()
     }
 
     fn may_type(&self, grant: &Admitted, bytes: usize) -> Result<(), SessionError> {
-        self.admission().input(grant.live.key(), bytes).map_err(|too_often| limited("input bytes", too_often))
+        grant.live.count_input(bytes)
     }
 
     fn revoked(grant: &Admitted) -> impl Future<Output = String> + Send {
@@ -159,11 +159,6 @@ impl Desk for Gateway {
     }
 
     fn ask(&self, grant: &Admitted, id: u64, ask: Ask, history_of: Option<&Attachment>) -> Asked<Attachment> {
-        if matches!(ask, Ask::New(_) | Ask::Open(_))
-            && let Err(too_often) = self.admission().session_start(grant.live.key())
-        {
-            return Asked::Reply(Body::Error(error_message(&limited("session starts", too_often), 0)));
-        }
         requests::ask(self, &grant.live, id, ask, history_of.map(|view| view.session().id()))
     }
 }

@@ -17,6 +17,7 @@ use super::outbound::text;
 use crate::authn::{AuthError, Challenge, LoginClaim, REFUSED, VerifyContext, server_proof};
 use crate::base::printable;
 use crate::gateway::error::SessionError;
+use crate::gateway::listen::OverBudget;
 use crate::gateway::{SOFTWARE, random};
 use crate::wire::decode_client;
 use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
@@ -65,7 +66,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin, D: Desk>(
         let message = match socket.next().await {
             None => return Err(End::Gone),
             Some(Ok(message)) => message,
-            Some(Err(WsError::Io(error))) if Metered::<S>::is_over(&error) => {
+            Some(Err(WsError::Io(error))) if Metered::<S>::is_over(&error) || OverBudget::is(&error) => {
                 return refuse("more than 64 KiB before login", Close::TooLarge);
             }
             Some(Err(WsError::Capacity(_))) => return refuse("more than 64 KiB before login", Close::TooLarge),
@@ -101,7 +102,10 @@ async fn judge<D: Desk>(
     }
     let keys = match desk.keys(&login.user).await {
         Ok(keys) => keys,
-        Err(error) => return Err(end_of(&error)),
+        Err(error) => {
+            desk.turned_away(caller.peer, error.code(), &error.to_string(), "try again");
+            return Err(end_of(&error));
+        }
     };
     let claim = LoginClaim::from(login);
     let context = VerifyContext {

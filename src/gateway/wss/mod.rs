@@ -55,8 +55,9 @@ const WRITE_BUFFER: usize = 16 * 1024;
 /// The longest text frame and the buffer before it; nothing is fed while the buffer waits for the socket.
 const MOST_WRITE_BUFFER: usize = 2 * 1024 * 1024;
 /// What a stranger may send inside TLS: the listener's 64 KiB count the handshake and TLS's own bytes too, and only
-/// what is noticed here is answered with a close code.
-const PLAIN_BEFORE_LOGIN: usize = INBOUND_BEFORE_LOGIN - 8 * 1024;
+/// what is noticed here is answered with a close code. So the difference has room for a handshake, and for one TLS
+/// record (16 KiB) that is read ahead.
+const PLAIN_BEFORE_LOGIN: usize = INBOUND_BEFORE_LOGIN - 24 * 1024;
 /// So much before the listener's deadline, at which the socket is shut down, the client is told of it.
 const TELL_EARLIER: Duration = Duration::from_millis(250);
 /// How long a peer may take to take the close frame and to answer it.
@@ -127,11 +128,7 @@ where
     let (sender, mut upgrades) = mpsc::channel(1);
     let peer = caller.peer;
     let service = hyper::service::service_fn(|request| {
-        let mut response = respond(desk, peer, request, &sender);
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // One request a connection. Not hyper's own switch: that adds `close` to the upgrade too, which clients refuse.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        let response = respond(desk, peer, request, &sender);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()

@@ -50,7 +50,6 @@ pub(crate) struct Parts {
     script: Mutex<Script>,
     audit: Mutex<Vec<String>>,
     attached: watch::Sender<usize>,
-    pub(crate) revoked: watch::Sender<bool>,
 }
 
 #[derive(Clone)]
@@ -69,7 +68,6 @@ impl FakeGateway {
             script: Mutex::default(),
             audit: Mutex::default(),
             attached: watch::channel(0).0,
-            revoked: watch::channel(false).0,
         }))
     }
 
@@ -146,7 +144,9 @@ impl View for FakeView {
             let mut script = self.0.script();
             let accepted = script.input.len() as u64;
             if offset > accepted {
-                return Err(SessionError::InputGap { offered: offset, accepted });
+                drop(script);
+                self.0.say(ViewerItem::InputRefused { accepted, why: v1::InputRefusal::Gap });
+                return Ok(());
             }
             let known = (accepted - offset) as usize;
             script.input.extend(bytes.iter().skip(known));

@@ -159,7 +159,8 @@ async fn a_good_login_is_answered_with_the_gateways_own_proof() {
 #[tokio::test]
 async fn each_wrong_login_gets_the_same_answer_and_its_own_audit_reason() {
     let other = SigningKey::from_seed(&[8; 32], "other").unwrap();
-    let wrong: [(&str, fn(&mut Answer)); 5] = [
+    type Change = fn(&mut Answer);
+    let wrong: [(&str, Change); 5] = [
         ("wrong-origin", |answer| answer.origin = "wss://other.example"),
         ("unknown-account", |answer| answer.user = "nobody"),
         ("unknown-key", |_| ()),

@@ -263,9 +263,9 @@ impl Core {
     }
 
     fn note(&mut self, line: &str) {
-        let mut line = printable(line, LOG_LINE);
-        // Escapes make it longer; all lines together go into one frame of the hello.
-        line.truncate(line.floor_char_boundary(2 * LOG_LINE));
+        let line = printable(line, LOG_LINE);
+        // Escapes make it longer, and all lines together go into one frame of the hello.
+        let line: String = line.chars().take(LOG_LINE).collect();
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
         }

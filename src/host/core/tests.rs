@@ -414,6 +414,17 @@ fn a_frame_that_the_program_left_open_delays_a_snapshot_for_a_moment_only() {
 }
 
 #[test]
+fn whatever_is_logged_the_hello_fits_into_a_frame() {
+    let mut rig = Rig::new(HOST_RING);
+    for _ in 0..100 {
+        rig.apply(Event::Log("\u{202e}".repeat(10_000)));
+    }
+    rig.apply(Event::LinkUp(LinkHello { version_min: 1, version_max: 1, software: String::new() }));
+    let controls = rig.controls();
+    assert!(matches!(&controls[..], [Body::Hello(hello)] if hello.log.len() == 64), "{} messages", controls.len());
+}
+
+#[test]
 fn nothing_that_waits_for_a_descriptor_keeps_the_clock_running() {
     let mut rig = Rig::linked(HOST_RING);
     rig.input(1, 0, b"text", false, true);

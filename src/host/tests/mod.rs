@@ -5,7 +5,7 @@ mod session;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -28,10 +28,20 @@ use crate::wire::{Frame, LinkDecoder, encode_control_to_host};
 /// A wait that lasts so long is a failure, however slow the machine.
 const HANG: Duration = Duration::from_secs(120);
 
+fn hello() -> to_host::Body {
+    to_host::Body::Hello(LinkHello { version_min: 1, version_max: 1, software: "test".into() })
+}
+
 /// A host on its own thread, with what a launch would have prepared.
 struct Host {
     dir: PathBuf,
     thread: JoinHandle<std::io::Result<()>>,
+}
+
+/// A host before its thread runs; connections wait.
+struct Prepared {
+    dir: PathBuf,
+    outside: Outside,
 }
 
 /// A gateway's end of the link.
@@ -49,6 +59,41 @@ impl Host {
     }
 
     fn start_as(script: &str, ring: usize, gateway_uid: u32, exec_error: Option<File>) -> Self {
+        Prepared::new(script, gateway_uid, exec_error).run(ring)
+    }
+
+    fn connect(&self) -> UnixStream {
+        connect(&self.dir)
+    }
+
+    /// A gateway that has said hello, and the session as the host described it.
+    fn link(&self) -> (Gateway, Session) {
+        Gateway::greet(self.connect())
+    }
+
+    /// The same, with all output so far and what comes.
+    fn follow(&self, seen: Vec<u8>) -> Gateway {
+        let (mut gateway, _) = self.link();
+        gateway.seen = seen;
+        gateway.catch_up();
+        gateway
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.dir.join(name)).unwrap()
+    }
+
+    /// Forgets the ended session; the host must end.
+    fn forget(self, gateway: &mut Gateway) {
+        gateway.say(to_host::Body::Forget(ForgetHost {}));
+        self.thread.join().unwrap().unwrap();
+        std::fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+impl Prepared {
+    #[expect(clippy::zombie_processes, reason = "the host reaps it")]
+    fn new(script: &str, gateway_uid: u32, exec_error: Option<File>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("portcullis-host-{}-{count}", std::process::id()));
@@ -75,51 +120,48 @@ impl Host {
             signals: None,
             gateway_uid,
         };
+        Self { dir, outside }
+    }
+
+    fn run(self, ring: usize) -> Host {
+        let Self { dir, outside } = self;
         let thread = std::thread::spawn(move || {
             let core = Core::new(Session { name: "s".into(), ..Session::default() }, LogId::from_bytes([1; 16]), ring);
             EventLoop::new(core, outside).run()
         });
-        Self { dir, thread }
+        Host { dir, thread }
+    }
+}
+
+fn connect(dir: &Path) -> UnixStream {
+    let stream = UnixStream::connect(dir.join("link")).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
+    stream
+}
+
+impl Gateway {
+    fn new(stream: UnixStream) -> Self {
+        Self { stream, decoder: LinkDecoder::default(), seen: Vec::new() }
     }
 
-    fn connect(&self) -> UnixStream {
-        let stream = UnixStream::connect(self.dir.join("link")).unwrap();
-        stream.set_read_timeout(Some(HANG)).unwrap();
-        stream
-    }
-
-    /// A gateway that has said hello, and the session as the host described it.
-    fn link(&self) -> (Gateway, Session) {
-        let mut gateway = Gateway { stream: self.connect(), decoder: LinkDecoder::default(), seen: Vec::new() };
-        gateway.say(to_host::Body::Hello(LinkHello { version_min: 1, version_max: 1, software: "test".into() }));
+    /// Says hello on a new connection.
+    fn greet(stream: UnixStream) -> (Self, Session) {
+        let mut gateway = Self::new(stream);
+        gateway.say(hello());
         let hello = gateway.wait(|body| if let to_gateway::Body::Hello(hello) = body { Some(hello) } else { None });
         (gateway, hello.session.unwrap())
     }
 
-    /// The same, with all output so far and what comes.
-    fn follow(&self, seen: Vec<u8>) -> Gateway {
-        let (mut gateway, _) = self.link();
-        gateway.seen = seen;
-        gateway.catch_up();
-        gateway
-    }
-
-    fn file(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.dir.join(name)).unwrap()
-    }
-
-    /// Forgets the ended session; the host must end.
-    fn forget(self, gateway: &mut Gateway) {
-        gateway.say(to_host::Body::Forget(ForgetHost {}));
-        self.thread.join().unwrap().unwrap();
-        std::fs::remove_dir_all(&self.dir).unwrap();
-    }
-}
-
-impl Gateway {
     fn say(&mut self, body: to_host::Body) {
+        self.say_all([body]);
+    }
+
+    /// Several messages in one write.
+    fn say_all(&mut self, bodies: impl IntoIterator<Item = to_host::Body>) {
         let mut out = BytesMut::new();
-        encode_control_to_host(&mut out, &ToHost { body: Some(body) });
+        for body in bodies {
+            encode_control_to_host(&mut out, &ToHost { body: Some(body) });
+        }
         self.stream.write_all(&out).unwrap();
     }
 

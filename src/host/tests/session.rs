@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use super::{Gateway, Host};
+use super::{Gateway, Host, Prepared, connect, hello};
 use crate::base::{HOST_RING, INPUT_QUEUE};
 use crate::sys::credentials::current_uid;
 use crate::wire::Frame;
@@ -136,18 +136,23 @@ fn input_is_written_once_and_in_order_whatever_link_it_came_by() {
 
 #[test]
 fn what_reached_the_host_is_delivered_although_its_gateway_is_displaced() {
-    let host = Host::start("stty raw -echo; echo ready; head -c 100000 > got; echo done", HOST_RING);
-    let mut gateway = host.follow(Vec::new());
-    gateway.until(READY);
+    let script = "stty raw -echo; echo > raw; head -c 100000 > got; echo done";
+    let prepared = Prepared::new(script, current_uid(), None);
     let bytes: Vec<u8> = (0..100_000u32).map(|n| b'a' + (n % 251 * n % 23) as u8).collect();
-    for (n, block) in bytes.chunks(2_000).enumerate() {
-        gateway.say(H::Input(input(n as u64 * 2_000, block)));
+    // All of it waits in the sockets when the host begins: the newer hello is there long before the older link is read out.
+    let mut older = Gateway::new(connect(&prepared.dir));
+    let messages = bytes.chunks(2_000).enumerate().map(|(n, block)| H::Input(input(n as u64 * 2_000, block)));
+    older.say_all(std::iter::once(hello()).chain(messages));
+    let mut newer = Gateway::new(connect(&prepared.dir));
+    newer.say(hello());
+    // A terminal that gathers lines would drop most of it.
+    while !prepared.dir.join("raw").exists() {
+        std::thread::yield_now();
     }
-    let (mut newer, _) = host.link();
+    let host = prepared.run(HOST_RING);
     newer.say(H::Writer(AskWriter { request: 1, writer: vec![7; 16].into() }));
     let writer = newer.wait(|body| if let G::Writer(writer) = body { Some(writer) } else { None });
     assert_eq!(writer.offset, 100_000);
-    drop(gateway);
     let (mut newer, session) = host.link();
     if session.state() != State::Ended {
         newer.wait(ended);

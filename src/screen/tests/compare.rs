@@ -2,9 +2,10 @@
 
 use std::fmt::Debug;
 
-use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
+use alacritty_terminal::grid::{Cursor, Dimensions, Grid, Row};
 use alacritty_terminal::index::{Column, Line};
-use alacritty_terminal::term::cell::{Cell, Flags, Hyperlink};
+use alacritty_terminal::term::TermMode;
+use alacritty_terminal::term::cell::{Cell, CellExtra, Flags, Hyperlink};
 
 use super::super::recorder::Recorder;
 
@@ -76,32 +77,13 @@ fn grids(name: &str, one: &Grid<Cell>, other: &Grid<Cell>, exactness: Exactness)
 
 /// The cell as a repaint can show it.
 fn carried(grid: &Grid<Cell>, line: i32, column: usize) -> Cell {
-    let row = &grid[Line(line)];
-    let mut cell = row[Column(column)].clone();
+    let mut cell = grid[Line(line)][Column(column)].clone();
     if cell.c == '\t' {
         cell.c = ' ';
     }
     forget_number(&mut cell);
-    let last = column + 1 == grid.columns();
-    if !last || line + 1 == grid.screen_lines() as i32 {
-        cell.flags.remove(Flags::WRAPLINE);
-    }
-    if !(last && cell.flags.contains(Flags::WRAPLINE)) {
-        cell.flags.remove(Flags::LEADING_WIDE_CHAR_SPACER);
-    }
-    let pair = |left: usize| {
-        row[Column(left)].flags.contains(Flags::WIDE_CHAR)
-            && left + 1 < grid.columns()
-            && row[Column(left + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)
-    };
-    let whole = pair(column) || column > 0 && pair(column - 1);
-    if !whole && cell.flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER) {
-        let (underline, link) = (cell.underline_color(), cell.hyperlink());
-        cell.flags.remove(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER);
-        cell.c = ' ';
+    if cell.extra.as_deref() == Some(&CellExtra::default()) {
         cell.extra = None;
-        cell.set_underline_color(underline);
-        cell.set_hyperlink(link);
     }
     cell
 }
@@ -111,4 +93,41 @@ fn forget_number(cell: &mut Cell) {
     if let Some(link) = cell.hyperlink().filter(|link| link.id().starts_with("portcullis-")) {
         cell.set_hyperlink(Some(Hyperlink::new(Some("numbered"), link.uri().to_owned())));
     }
+}
+
+/// Whether the state is one that docs/screen-limits.md names: a cursor outside the region although origin mode is on, one that waits to wrap on a row
+/// that has wrapped, a last row that has wrapped, a wrap's blank that was moved away from the margin, halves of wide characters.
+pub(super) fn is_out_of_reach(recorder: &Recorder) -> bool {
+    let row = recorder.term.grid().cursor.point.line.0 as usize;
+    let origin = recorder.term.mode().contains(TermMode::ORIGIN);
+    let outside = origin && !(recorder.region.0..recorder.region.1).contains(&row);
+    outside || [Some(recorder.term.grid()), recorder.primary.as_ref()].into_iter().flatten().any(is_grid_out_of_reach)
+}
+
+fn is_grid_out_of_reach(grid: &Grid<Cell>) -> bool {
+    let last = Column(grid.columns() - 1);
+    let wraps = |line: Line| grid[line][last].flags.contains(Flags::WRAPLINE);
+    let waits = |cursor: &Cursor<Cell>| cursor.input_needs_wrap && (grid.columns() == 2 || wraps(cursor.point.line));
+    let odd = |line: Line| (0..grid.columns()).any(|column| is_odd(&grid[line], column, grid.columns()));
+    let rows = grid.screen_lines() as i32;
+    waits(&grid.cursor) || waits(&grid.saved_cursor) || wraps(Line(rows - 1)) || (0..rows).map(Line).any(odd)
+}
+
+/// A flag that stands where printing alone cannot put it.
+fn is_odd(row: &Row<Cell>, column: usize, columns: usize) -> bool {
+    let flags = row[Column(column)].flags;
+    let at_margin = column + 1 == columns && flags.contains(Flags::WRAPLINE);
+    let stray = flags.contains(Flags::LEADING_WIDE_CHAR_SPACER) && !at_margin;
+    stray || flags.contains(Flags::WRAPLINE) && column + 1 != columns || is_half(row, column, columns)
+}
+
+/// Half of a wide character whose other half was erased or cut off.
+fn is_half(row: &Row<Cell>, column: usize, columns: usize) -> bool {
+    let pair = |left: usize| {
+        left + 1 < columns
+            && row[Column(left)].flags.contains(Flags::WIDE_CHAR)
+            && row[Column(left + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)
+    };
+    let whole = pair(column) || column > 0 && pair(column - 1);
+    !whole && row[Column(column)].flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER)
 }

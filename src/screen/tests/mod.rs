@@ -6,6 +6,7 @@ mod generate;
 mod hostile;
 mod repaint;
 mod skipping;
+mod together;
 mod views;
 
 use super::Screen;

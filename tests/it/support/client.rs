@@ -174,7 +174,8 @@ pub async fn open_on(tcp: TcpStream, address: &str) -> (WebSocketStream<Tls>, [u
     (socket, exporter)
 }
 
-async fn hear(socket: &mut WebSocketStream<Tls>) -> Heard {
+/// The next message of a socket.
+pub async fn hear(socket: &mut WebSocketStream<Tls>) -> Heard {
     loop {
         let frame = tokio::time::timeout(HANG, socket.next()).await.expect("nothing came");
         match frame {
@@ -195,7 +196,7 @@ async fn hear(socket: &mut WebSocketStream<Tls>) -> Heard {
 }
 
 /// Accepts any certificate: these tests prove the gateway's identity by its signature over this very connection.
-fn careless() -> rustls::ClientConfig {
+pub fn careless() -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])

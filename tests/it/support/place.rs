@@ -42,6 +42,8 @@ pub struct Place {
     pub mode: Mode,
     pub program: PathBuf,
     child: Option<Child>,
+    /// /run/portcullis-HASH, which outlives a server and must not outlive a test.
+    reachable: Option<PathBuf>,
     /// More for the environment of the served program.
     pub environment: Vec<(String, String)>,
     /// More words for quickstart.
@@ -63,7 +65,17 @@ impl Place {
             run(Command::new("chown").args(["-R", ANN]).arg(&home));
         }
         let dir = home.join("gw");
-        Self { dir, home, mode, program, root, child: None, environment: Vec::new(), words: Vec::new() }
+        Self {
+            dir,
+            home,
+            mode,
+            program,
+            root,
+            child: None,
+            reachable: None,
+            environment: Vec::new(),
+            words: Vec::new(),
+        }
     }
 
     /// Set up and serving.
@@ -75,8 +87,12 @@ impl Place {
 
     /// Runs quickstart until it says that it serves.
     pub fn serve(&mut self) -> Endpoints {
+        self.serve_by(self.quickstart(), "Ctrl-C ends the gateway")
+    }
+
+    /// Serves by another command line, until it prints a line that begins so.
+    pub fn serve_by(&mut self, mut command: Command, ready: &str) -> Endpoints {
         assert!(self.child.is_none(), "already served");
-        let mut command = self.quickstart();
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -90,16 +106,28 @@ impl Place {
                 Some(Ok(line)) => {
                     said.push_str(&line);
                     said.push('\n');
-                    if line.starts_with("Ctrl-C ends the gateway") {
+                    if line.starts_with(ready) {
                         break;
                     }
                 }
-                _ => panic!("quickstart ended: {:?}\n{said}\n{}", child.wait(), self.console()),
+                _ => panic!("it ended: {:?}\n{said}\n{}", child.wait(), self.console()),
             }
         }
         std::thread::spawn(move || lines.for_each(drop));
         self.child = Some(child);
+        let program = arguments(self.gateway_pid()).into_iter().next().unwrap_or_default();
+        self.reachable =
+            Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
         self.endpoints()
+    }
+
+    /// Ends gateway and spawner and serves again with more at the end of the configuration.
+    pub fn configure(&mut self, more: &str) -> Endpoints {
+        self.stop_serving();
+        let file = self.dir.join("portcullis.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}\n{more}\n")).unwrap();
+        self.serve()
     }
 
     /// The quickstart command line, in root mode as root, else as `ANN`.
@@ -119,7 +147,8 @@ impl Place {
     /// The program as the one who serves, with this place's home.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.env_clear().env("HOME", &self.home).env("PATH", path()).env("LANG", "C.UTF-8").current_dir(&self.home);
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", self.agents().display());
+        command.env_clear().env("HOME", &self.home).env("PATH", path).env("LANG", "C.UTF-8").current_dir(&self.home);
         if self.mode == Mode::SingleUser {
             let (uid, gid) = ids(ANN);
             command.uid(uid).gid(gid);
@@ -152,6 +181,11 @@ impl Place {
         command.args(["-i", &endpoints.client_key, "-p", port]).args(options);
         command.arg(format!("{}@{host}", endpoints.account)).args(words).env_remove("SSH_AUTH_SOCK");
         command
+    }
+
+    /// Where quickstart finds agents, and nowhere else: empty until a test puts one there.
+    pub fn agents(&self) -> PathBuf {
+        self.root.join("agents")
     }
 
     pub fn endpoints(&self) -> Endpoints {
@@ -195,7 +229,8 @@ impl Place {
             .into_iter()
             .filter(|pid| {
                 let words = arguments(*pid);
-                words.get(1).is_some_and(|word| word == "host") && self.sessions_on_disk().iter().any(|id| words.contains(id))
+                words.get(1).is_some_and(|word| word == "host")
+                    && self.sessions_on_disk().iter().any(|id| words.contains(id))
             })
             .collect()
     }
@@ -243,6 +278,9 @@ impl Drop for Place {
             eprintln!("console:\n{}", self.console());
         }
         let _ = std::fs::remove_dir_all(&self.root);
+        if let Some(reachable) = &self.reachable {
+            let _ = std::fs::remove_dir_all(reachable);
+        }
     }
 }
 
@@ -303,11 +341,6 @@ pub fn children(parent: u32) -> Vec<u32> {
         text.rsplit_once(')').and_then(|(_, after)| after.split_whitespace().nth(1)?.parse().ok()) == Some(parent)
     };
     processes().into_iter().filter(is_child).collect()
-}
-
-fn path() -> String {
-    let agents = cache().join("agents/bin");
-    format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", agents.display())
 }
 
 /// Where tests/run put agents and foreign clients.
