@@ -149,7 +149,15 @@ fn open_doors(gateway: &Gateway, https: TcpListener, ssh: TcpListener, tls: Tls)
     let turned_away = |door: Door| {
         let authority = gateway.authority().clone();
         move |peer: SocketAddr, refused: &Refused| {
-            authority.refuse(door, peer, "", None, RATE_LIMITED, &refused.to_string(), "wait, or raise limits.connections");
+            authority.refuse(
+                door,
+                peer,
+                "",
+                None,
+                RATE_LIMITED,
+                &refused.to_string(),
+                "wait, or raise limits.connections",
+            );
         }
     };
     let door = gateway.clone();

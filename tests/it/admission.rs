@@ -36,7 +36,9 @@ async fn ended(mut stream: TcpStream, since: Instant, drip: Option<&'static [u8]
             None => std::future::pending().await,
         }
     };
-    let end = async { tokio::select! { () = read => {}, () = write => {} } };
+    let end = async {
+        tokio::select! { () = read => {}, () = write => {} }
+    };
     timeout(HANG, end).await.expect("the connection was not ended");
     since.elapsed()
 }
@@ -51,7 +53,8 @@ async fn silence_and_drips_end_at_the_deadline_at_both_doors() {
     let since = Instant::now();
     for address in [&endpoints.https, &endpoints.ssh] {
         // The beginning of a TLS record of 16 KiB, a greeting without an end.
-        let drip: &[u8] = if address == &endpoints.https { b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03" } else { b"SSH-2.0-slow" };
+        let drip: &[u8] =
+            if address == &endpoints.https { b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03" } else { b"SSH-2.0-slow" };
         for drip in [None, Some(drip)] {
             let stream = connect_from(address, [127, 0, 0, 1].into()).await;
             all.spawn(ended(stream, since, drip));
@@ -174,7 +177,8 @@ async fn too_many_of_anything_is_a_typed_error_and_one_entry() {
     );
     let (key, other) = (Key::listed(&place, "good", ""), Key::listed(&place, "other", ""));
     let endpoints = place.endpoints();
-    let login = async |key: &Key| Wss::try_login(&endpoints.https, &endpoints.https, key.path(), &endpoints.account).await;
+    let login =
+        async |key: &Key| Wss::try_login(&endpoints.https, &endpoints.https, key.path(), &endpoints.account).await;
     let mut wss = login(&key).await.unwrap_or_else(|heard| panic!("{heard:?}"));
     let limited = |said: Say, what: &str| match said {
         Say::Error(error) => {
@@ -183,7 +187,8 @@ async fn too_many_of_anything_is_a_typed_error_and_one_entry() {
         }
         other => panic!("{other:?}"),
     };
-    let start = |name: &str| Ask::New(v1::NewSession { agent: "shell".into(), name: name.into(), ..Default::default() });
+    let start =
+        |name: &str| Ask::New(v1::NewSession { agent: "shell".into(), name: name.into(), ..Default::default() });
     // Session starts: two, a living one found again costs nothing, restarts count.
     for name in ["a", "b"] {
         assert!(matches!(wss.ask(start(name)).await, Say::Session(_)));

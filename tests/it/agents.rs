@@ -32,7 +32,7 @@ async fn until_shown(wss: &mut Wss, size: WinSize, wanted: &str) -> String {
 }
 
 fn attach(session: &str, mode: v1::ViewerMode, size: Option<(u32, u32)>) -> v1::Attach {
-    let size = size.map(|(cols, rows)| v1::Size { cols, rows, ..Default::default() });
+    let size = size.map(|(cols, rows)| v1::Size { cols, rows });
     v1::Attach { session: session.into(), channel: 1, mode: mode.into(), size, ..Default::default() }
 }
 

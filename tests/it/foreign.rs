@@ -22,7 +22,14 @@ impl Foreign {
         let at = place.endpoints();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/client.py");
         let mut command = Command::new(cache().join("venv/bin/python"));
-        command.arg(script).args(["--url", &format!("wss://{}", at.https), "--key", &at.client_key, "--user", &at.account]);
+        command.arg(script).args([
+            "--url",
+            &format!("wss://{}", at.https),
+            "--key",
+            &at.client_key,
+            "--user",
+            &at.account,
+        ]);
         command.arg("--cafile").arg(place.dir.join("tls.crt")).args(["--session", session, "-"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -80,7 +87,11 @@ impl Oracle {
     }
 
     fn last_size(&self) -> Value {
-        self.entries().iter().rev().find(|entry| !entry["size"].is_null()).map_or(Value::Null, |entry| entry["size"].clone())
+        self.entries()
+            .iter()
+            .rev()
+            .find(|entry| !entry["size"].is_null())
+            .map_or(Value::Null, |entry| entry["size"].clone())
     }
 
     fn until_read(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
@@ -162,7 +173,11 @@ fn what_two_type_at_once_arrives_whole_and_each_in_order() {
     let (mut wss, mut rest, mut inside) = (String::new(), String::new(), false);
     for letter in arrived.chars() {
         inside |= letter == '(';
-        if inside { wss.push(letter) } else { rest.push(letter) }
+        if inside {
+            wss.push(letter)
+        } else {
+            rest.push(letter)
+        }
         inside &= letter != ')';
     }
     assert_eq!(wss, by_wss);

@@ -99,7 +99,8 @@ async fn a_page_of_another_origin_is_turned_away() {
         async move {
             let tcp = connect_from(&https, [127, 0, 0, 1].into()).await;
             let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-            let tls = tokio_rustls::TlsConnector::from(std::sync::Arc::new(careless())).connect(name, tcp).await.unwrap();
+            let tls =
+                tokio_rustls::TlsConnector::from(std::sync::Arc::new(careless())).connect(name, tcp).await.unwrap();
             let mut request = format!("wss://{https}/v1/ws").into_client_request().unwrap();
             if let Some((name, value)) = header {
                 request.headers_mut().insert(name, value.parse().unwrap());
@@ -204,7 +205,11 @@ async fn lines_that_list_no_key_and_files_that_are_not_read() {
         let before = place.audit().len();
         assert_eq!(refused(&place, &key, |_| ()).await, "unknown-key", "{what}");
         assert_eq!(reasons_since(&place, before), ["key-file", "unknown-key"], "{what}");
-        if what == "directory" { std::fs::remove_dir(&file).unwrap() } else { std::fs::remove_file(&file).unwrap() }
+        if what == "directory" {
+            std::fs::remove_dir(&file).unwrap()
+        } else {
+            std::fs::remove_file(&file).unwrap()
+        }
         std::fs::rename(&aside, &file).unwrap();
         admitted(&place, &key, |_| ()).await;
     }
@@ -220,7 +225,13 @@ async fn ssh_logins() {
     let place = Place::served(Mode::Root);
     let key = Key::listed(&place, "good", "");
     let stranger = Key::new(&place, "stranger", &["ed25519"]);
-    for kind in [&["ed25519"][..], &["ecdsa", "-b", "256"], &["ecdsa", "-b", "384"], &["ecdsa", "-b", "521"], &["rsa", "-b", "2048"]] {
+    for kind in [
+        &["ed25519"][..],
+        &["ecdsa", "-b", "256"],
+        &["ecdsa", "-b", "384"],
+        &["ecdsa", "-b", "521"],
+        &["rsa", "-b", "2048"],
+    ] {
         let key = Key::new(&place, &kind.join(""), kind);
         key.list(&place, "");
         let told = ssh(&place, &key, &[], &["ls"]);
@@ -279,7 +290,8 @@ async fn a_fake_gateway_in_the_middle_gets_nobody_in() {
     // Behind the fake one stands the real one, with the pinned identity: a client that binds is refused.
     let before = place.audit().len();
     let told = tokio::task::spawn_blocking({
-        let (program, address, home, key) = (place.program.clone(), fake.address.clone(), home.clone(), key.path.clone());
+        let (program, address, home, key) =
+            (place.program.clone(), fake.address.clone(), home.clone(), key.path.clone());
         move || {
             let mut command = Command::new(program);
             command.args(["ls", "--gateway", &format!("wss://{address}"), "--user", ANN, "--key"]).arg(key);
@@ -301,7 +313,10 @@ async fn a_fake_gateway_in_the_middle_gets_nobody_in() {
     // Who signs "-" there lets the middle in: that is why our client never does without a valid certificate, and why
     // an operator can demand the binding.
     place.configure("[auth]\nrequire_channel_binding = true");
-    assert_eq!(refused(&place, &key, |claim| (claim.binding, claim.signed_binding) = ("none", "none")).await, "unbound");
+    assert_eq!(
+        refused(&place, &key, |claim| (claim.binding, claim.signed_binding) = ("none", "none")).await,
+        "unbound"
+    );
     admitted(&place, &key, |_| ()).await;
 }
 
@@ -311,13 +326,13 @@ async fn a_live_login_ends_with_its_key() {
     place.verb(&["new", "shell", "--name", "main"]);
     let (removed, kept) = (Key::listed(&place, "removed", ""), Key::listed(&place, "kept", ""));
     let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(3);
-    let soon = run(Command::new("date").args(["-u", "+%Y%m%d%H%M%SZ", "-d"]).arg(format!(
-        "@{}",
-        soon.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
-    )));
+    let soon = run(Command::new("date")
+        .args(["-u", "+%Y%m%d%H%M%SZ", "-d"])
+        .arg(format!("@{}", soon.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs())));
     let expiring = Key::listed(&place, "expiring", &format!("expiry-time=\"{}\"", soon.trim()));
     let endpoints = place.endpoints();
-    let login = async |key: &Key| Wss::login_to(&endpoints.https, &endpoints.https, key.path(), &endpoints.account).await;
+    let login =
+        async |key: &Key| Wss::login_to(&endpoints.https, &endpoints.https, key.path(), &endpoints.account).await;
     let (mut gone, mut late, mut stays) = (login(&removed).await, login(&expiring).await, login(&kept).await);
     let watching = ssh_command(&place, &removed, &[], &["attach", "main"])
         .stdin(Stdio::piped())
@@ -358,7 +373,11 @@ fn real_identity(place: &Place) -> String {
 fn weak_line() -> String {
     use base64::Engine as _;
     let mut blob = Vec::new();
-    for part in [&b"ssh-ed25519"[..], &{ let mut point = [0; 32]; point[0] = 1; point }] {
+    for part in [&b"ssh-ed25519"[..], &{
+        let mut point = [0; 32];
+        point[0] = 1;
+        point
+    }] {
         blob.extend((part.len() as u32).to_be_bytes());
         blob.extend(part);
     }
@@ -391,4 +410,3 @@ fn ssh_with(place: &Place, options: &[&str], key: &Key, words: &[&str]) -> Comma
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
-

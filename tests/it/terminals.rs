@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::support::agents::{FakeModel, prepare, unique_word};
 use crate::support::client::{Heard, Wss};
-use crate::support::place::{Mode, Place, cache, run};
 use crate::support::eventually;
+use crate::support::place::{Mode, Place, cache, run};
 use crate::support::tmux::Tmux;
 
 const AGENTS: [&str; 2] = ["claude", "opencode"];
@@ -90,7 +90,8 @@ fn compare(judge: &str, what: &str, raw: &str, repainted: &str) -> Option<String
         return None;
     }
     let lines = raw.lines().zip(repainted.lines()).enumerate().filter(|(_, (raw, repainted))| raw != repainted);
-    let lines: Vec<_> = lines.map(|(at, (raw, repainted))| format!("  {at} raw      {raw}\n  {at} repaint  {repainted}")).collect();
+    let lines: Vec<_> =
+        lines.map(|(at, (raw, repainted))| format!("  {at} raw      {raw}\n  {at} repaint  {repainted}")).collect();
     Some(format!("{judge}, {what}:\n{}", lines.join("\n")))
 }
 
@@ -122,7 +123,9 @@ fn xterm_cannot_tell_a_repaint_from_the_raw_bytes() {
     let differences: Vec<_> = pairs
         .iter()
         .zip(shown.chunks(2))
-        .inspect(|(what, two)| assert!(two.iter().all(|one| one["answered"] == ""), "{what}: the terminal answered: {two:?}"))
+        .inspect(|(what, two)| {
+            assert!(two.iter().all(|one| one["answered"] == ""), "{what}: the terminal answered: {two:?}")
+        })
         .filter_map(|(what, two)| compare("xterm", what, &as_lines(&two[0]), &as_lines(&two[1])))
         .collect();
     assert!(differences.is_empty(), "{} of {} differ\n{}", differences.len(), pairs.len(), differences.join("\n"));
@@ -155,7 +158,12 @@ fn tmux_cannot_tell_a_repaint_from_the_raw_bytes() {
         for cut in cuts.iter().filter(|cut| (cut.size.cols(), cut.size.rows()) == (cols, rows)) {
             for (what, [raw, repainted]) in feeds(cut) {
                 compared += 1;
-                differences.extend(compare("tmux", &what, &shown_by_tmux(&tmux, &raw), &shown_by_tmux(&tmux, &repainted)));
+                differences.extend(compare(
+                    "tmux",
+                    &what,
+                    &shown_by_tmux(&tmux, &raw),
+                    &shown_by_tmux(&tmux, &repainted),
+                ));
             }
         }
     }
@@ -221,10 +229,16 @@ impl Recorder {
 /// A first screen, a prompt and an answer with some of everything, a question for permission, its refusal.
 async fn record(place: &Place, model: &FakeModel, agent: &str, size: WinSize) -> Vec<u8> {
     let mut wss = Wss::login(place).await;
-    let grid = v1::Size { cols: size.cols().into(), rows: size.rows().into(), ..Default::default() };
+    let grid = v1::Size { cols: size.cols().into(), rows: size.rows().into() };
     let new = v1::NewSession { agent: agent.into(), name: "main".into(), size: Some(grid), ..Default::default() };
     let Say::Session(_) = wss.ask(Ask::New(new)).await else { panic!("no session") };
-    let attach = v1::Attach { session: "main".into(), channel: 1, mode: v1::ViewerMode::Exact.into(), from_start: true, ..Default::default() };
+    let attach = v1::Attach {
+        session: "main".into(),
+        channel: 1,
+        mode: v1::ViewerMode::Exact.into(),
+        from_start: true,
+        ..Default::default()
+    };
     let attached = wss.attach(attach).await;
     assert_eq!(attached.offset, 0);
     let mut recorder = Recorder { wss, screen: Screen::new(size), bytes: Vec::new(), fed: 0, typed: 0 };

@@ -120,16 +120,14 @@ where
             }
         };
         match accepted {
-            Ok((socket, peer)) => {
-                match admit(&admission, socket, peer) {
-                    Ok(Some(accepted)) => {
-                        let (pending, deadline) = (accepted.permit.pending(), accepted.permit.deadline());
-                        connections.spawn(guarded(door(accepted), pending, deadline, admission.clone()));
-                    }
-                    Ok(None) => {}
-                    Err(refused) => turned_away(peer, &refused),
+            Ok((socket, peer)) => match admit(&admission, socket, peer) {
+                Ok(Some(accepted)) => {
+                    let (pending, deadline) = (accepted.permit.pending(), accepted.permit.deadline());
+                    connections.spawn(guarded(door(accepted), pending, deadline, admission.clone()));
                 }
-            }
+                Ok(None) => {}
+                Err(refused) => turned_away(peer, &refused),
+            },
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "accept failed; the oldest connection that is not logged in is given up");

@@ -209,23 +209,28 @@ async fn a_reader_that_comes_late_gets_everything() {
     let (stopped, mut stalled) = tokio::sync::mpsc::channel::<()>(1);
     let task = {
         let sent = sent.clone();
-        spawn_listener(listener, Admission::new(limits()), |_, _| (), move |accepted: Accepted| {
-            let (sent, stopped) = (sent.clone(), stopped.clone());
-            async move {
-                let Accepted { mut stream, permit, .. } = accepted;
-                permit.logged_in();
-                let mut done = 0;
-                while done < sent.len() {
-                    // The first write that does not take all it was given has filled the socket.
-                    let wrote = stream.write(&sent[done..]).await.unwrap();
-                    if done + wrote < sent.len() {
-                        let _ = stopped.try_send(());
+        spawn_listener(
+            listener,
+            Admission::new(limits()),
+            |_, _| (),
+            move |accepted: Accepted| {
+                let (sent, stopped) = (sent.clone(), stopped.clone());
+                async move {
+                    let Accepted { mut stream, permit, .. } = accepted;
+                    permit.logged_in();
+                    let mut done = 0;
+                    while done < sent.len() {
+                        // The first write that does not take all it was given has filled the socket.
+                        let wrote = stream.write(&sent[done..]).await.unwrap();
+                        if done + wrote < sent.len() {
+                            let _ = stopped.try_send(());
+                        }
+                        done += wrote;
                     }
-                    done += wrote;
+                    stream.shutdown().await.unwrap();
                 }
-                stream.shutdown().await.unwrap();
-            }
-        })
+            },
+        )
         .unwrap()
     };
     let mut late = TcpStream::connect(address).await.unwrap();

@@ -118,16 +118,22 @@ async fn the_deadline_covers_the_handshake_and_a_login_behind_it_passes() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let admission = Admission::new(Limits { deadline: Duration::from_millis(300), ..limits() });
-    let task = spawn_tls_listener(listener, admission.clone(), pair.tls(), |_, _| (), |secured: Secured| async move {
-        let Secured { mut stream, exporter, permit, .. } = secured;
-        permit.logged_in();
-        stream.write_all(&exporter.unwrap()).await.unwrap();
-        stream.flush().await.unwrap();
-        let mut word = [0; 5];
-        stream.read_exact(&mut word).await.unwrap();
-        stream.write_all(&word).await.unwrap();
-        stream.flush().await.unwrap();
-    })
+    let task = spawn_tls_listener(
+        listener,
+        admission.clone(),
+        pair.tls(),
+        |_, _| (),
+        |secured: Secured| async move {
+            let Secured { mut stream, exporter, permit, .. } = secured;
+            permit.logged_in();
+            stream.write_all(&exporter.unwrap()).await.unwrap();
+            stream.flush().await.unwrap();
+            let mut word = [0; 5];
+            stream.read_exact(&mut word).await.unwrap();
+            stream.write_all(&word).await.unwrap();
+            stream.flush().await.unwrap();
+        },
+    )
     .unwrap();
     let connector = pair.connector(&[&rustls::version::TLS13], &[]);
     let (name, socket) = (ServerName::try_from("gate.example").unwrap(), TcpStream::connect(address).await.unwrap());

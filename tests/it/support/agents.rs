@@ -28,7 +28,10 @@ impl FakeModel {
     pub fn answers_next(&self, script: &str) {
         let address = self.url.trim_start_matches("http://");
         let mut tcp = std::net::TcpStream::connect(address).unwrap();
-        let head = format!("POST /__next HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}", script.len());
+        let head = format!(
+            "POST /__next HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}",
+            script.len()
+        );
         tcp.write_all(format!("{head}\r\n\r\n{script}").as_bytes()).unwrap();
         let mut answer = String::new();
         tcp.read_to_string(&mut answer).unwrap();
@@ -49,7 +52,8 @@ pub fn prepare(place: &mut Place, model: &FakeModel) {
     std::fs::create_dir(place.agents()).unwrap();
     for name in ["claude", "opencode"] {
         let installed = cache().join("agents/bin").join(name);
-        let program = std::fs::canonicalize(&installed).unwrap_or_else(|e| panic!("{}: {e}: run tests/run", installed.display()));
+        let program =
+            std::fs::canonicalize(&installed).unwrap_or_else(|e| panic!("{}: {e}: run tests/run", installed.display()));
         let here = place.agents().join(name);
         // The account cannot enter the cache, which may lie in a closed home.
         if std::fs::hard_link(&program, &here).is_err() {
@@ -66,11 +70,13 @@ pub fn prepare(place: &mut Place, model: &FakeModel) {
         .args(["--workdir", &home_of(ANN)]));
     let environment = std::fs::read_to_string(settings.join("agents.env")).unwrap();
     let pairs = environment.lines().filter_map(|line| line.split_once('='));
-    let passed = pairs.filter(|(name, _)| ["ANTHROPIC_", "CLAUDE_", "OPENCODE_"].iter().any(|start| name.starts_with(start)));
+    let passed =
+        pairs.filter(|(name, _)| ["ANTHROPIC_", "CLAUDE_", "OPENCODE_"].iter().any(|start| name.starts_with(start)));
     place.environment.extend(passed.map(|(name, value)| (name.to_owned(), value.to_owned())));
     place.environment.push(("CLAUDE_CONFIG_DIR".into(), settings.display().to_string()));
     let configuration = std::fs::read_to_string(settings.join(".config/opencode/opencode.json")).unwrap();
-    let configuration = configuration.replace("{env:FAKE_MODEL_URL}", &model.url).replace("{env:FAKE_MODEL_KEY}", "dummy");
+    let configuration =
+        configuration.replace("{env:FAKE_MODEL_URL}", &model.url).replace("{env:FAKE_MODEL_KEY}", "dummy");
     place.environment.push(("OPENCODE_CONFIG_CONTENT".into(), configuration.replace('\n', " ")));
 }
 

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use futures_util::SinkExt;
 use portcullis::authn::{Message as SignedText, PublicKey, SigningKey};
-use portcullis::wire::v1::{self, client_message::Body as Ask, server_message::Body as Say};
 use portcullis::wire::encode_client;
+use portcullis::wire::v1::{self, client_message::Body as Ask, server_message::Body as Say};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -111,7 +111,14 @@ impl ByHand {
         let endpoints = place.endpoints();
         let origin = format!("wss://{}", endpoints.https);
         let (user, public) = (endpoints.account, key.public.clone());
-        Claim { user, origin: origin.clone(), signed_origin: origin, binding: "exporter", signed_binding: "exporter", public }
+        Claim {
+            user,
+            origin: origin.clone(),
+            signed_origin: origin,
+            binding: "exporter",
+            signed_binding: "exporter",
+            public,
+        }
     }
 
     /// Signs a claim for this connection.
@@ -185,4 +192,3 @@ pub fn reasons_since(place: &Place, entries: usize) -> Vec<String> {
     let refused = audit.iter().skip(entries).filter(|entry| entry["event"] == "refused");
     refused.filter_map(|entry| Some(entry["reason"].as_str()?.to_owned())).collect()
 }
-

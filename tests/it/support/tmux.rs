@@ -14,12 +14,27 @@ impl Tmux {
     /// A pane of exactly this size in which `words` run.
     pub fn start(cols: u16, rows: u16, words: &Command) -> Self {
         let this = Self { name: format!("pc-it-{}", unique_word()) };
-        let line: Vec<_> = std::iter::once(words.get_program()).chain(words.get_args()).map(|word| quoted(&word.to_string_lossy())).collect();
+        let line: Vec<_> = std::iter::once(words.get_program())
+            .chain(words.get_args())
+            .map(|word| quoted(&word.to_string_lossy()))
+            .collect();
         let mut start = this.command();
         start.args(["-f", "/dev/null", "new-session", "-d", "-x", &cols.to_string(), "-y", &rows.to_string()]);
         // What ran stays to be read when it ends.
         start.arg(format!("exec {}", line.join(" "))).args([";", "set", "status", "off"]);
-        start.args([";", "set", "-g", "remain-on-exit", "on", ";", "resize-window", "-x", &cols.to_string(), "-y", &rows.to_string()]);
+        start.args([
+            ";",
+            "set",
+            "-g",
+            "remain-on-exit",
+            "on",
+            ";",
+            "resize-window",
+            "-x",
+            &cols.to_string(),
+            "-y",
+            &rows.to_string(),
+        ]);
         run(start.env_remove("SSH_AUTH_SOCK").env_remove("TMUX").env("LANG", "C.UTF-8").env("TERM", "xterm-256color"));
         this
     }
