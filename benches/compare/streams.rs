@@ -14,6 +14,11 @@ pub(crate) fn plain(bytes: usize) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// The same as it leaves a PTY.
+pub(crate) fn sieved_plain(bytes: usize) -> Vec<u8> {
+    plain(bytes).iter().flat_map(|byte| [b'\r', *byte].into_iter().skip(usize::from(*byte != b'\n'))).collect()
+}
+
 /// A coloured build log: an escape sequence each 18 bytes or so.
 pub(crate) fn coloured(bytes: usize) -> Vec<u8> {
     let mut out = String::with_capacity(bytes + 200);

@@ -15,38 +15,48 @@ const SESSIONS: usize = 10;
 /// Hosts of which the middle one counts.
 const HOSTS: usize = 20;
 
-pub(super) async fn run(stage: &Stage, plan: Plan) -> Result<()> {
+/// The ssh viewers see a gateway in which nobody was, and so do the wss viewers: memory that the first left free would hide the others.
+pub(super) async fn run(plan: Plan) -> Result<()> {
+    let stage = Stage::new()?;
+    base(&stage).await?;
+    viewers(&stage, Door::Ssh, plan).await?;
+    drop(stage);
+    viewers(&Stage::new()?, Door::Wss, plan).await
+}
+
+async fn base(stage: &Stage) -> Result<()> {
     let gateway = stage.gateway()?;
     println!(
         "gateway, nobody there: RSS {:.1} MiB, private {:.1} MiB",
         smaps(gateway, "Rss:") / 1024.0,
         smaps(gateway, "Private_") / 1024.0
     );
-    hosts(stage).await?;
+    hosts(stage).await
+}
+
+async fn viewers(stage: &Stage, door: Door, plan: Plan) -> Result<()> {
+    let gateway = stage.gateway()?;
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {
         sessions.push(stage.session("quiet", (80, 24)).await?.0);
     }
-    for door in [Door::Ssh, Door::Wss] {
-        let target = stage.target(door);
-        let mut lines = Vec::new();
-        let mut before = 0.0;
-        // The first viewers make what all share; they are not counted.
-        for at in 0..plan.viewers + SESSIONS {
-            if at == SESSIONS {
-                before = smaps(gateway, "Pss:");
-            }
-            let mut line = target.connect(&sessions[at % SESSIONS], true).await?;
-            line.until(READY).await?;
-            lines.push(line);
+    let target = stage.target(door);
+    let (mut lines, mut before) = (Vec::new(), 0.0);
+    // The first viewers make what all share; they are not counted.
+    for at in 0..plan.viewers + SESSIONS {
+        if at == SESSIONS {
+            before = smaps(gateway, "Pss:");
         }
-        let after = smaps(gateway, "Pss:");
-        println!(
-            "idle viewer, {door:?}: PSS {:.1} KiB each at {} viewers of {SESSIONS} sessions (gateway {before:.0} -> {after:.0} KiB)",
-            (after - before) / plan.viewers as f64,
-            plan.viewers
-        );
+        let mut line = target.connect(&sessions[at % SESSIONS], true).await?;
+        line.until(READY).await?;
+        lines.push(line);
     }
+    let after = smaps(gateway, "Pss:");
+    let each = (after - before) / plan.viewers as f64;
+    println!(
+        "idle viewer, {door:?}: PSS {each:.1} KiB each at {} viewers of {SESSIONS} sessions ({before:.0} -> {after:.0} KiB)",
+        plan.viewers
+    );
     Ok(())
 }
 

@@ -29,13 +29,15 @@ pub(crate) async fn group(name: &str, plan: Plan) -> Result<()> {
         engine::run(plan);
         return Ok(());
     }
+    if name == "memory" {
+        return memory::run(plan).await;
+    }
     let stage = Stage::new()?;
     match name {
         "echo" => echo::alone(&stage, plan).await,
         "noise" => echo::among_others(&stage, plan).await,
         "bulk" | "bulk-unpinned" => bulk::run(&stage, plan).await,
         "login" => login::run(&stage, plan).await,
-        "memory" => memory::run(&stage, plan).await,
         "fanout" => fanout::run(&stage, plan).await,
         "attach" => attach::run(&stage, plan).await,
         _ => bail!("no such group: {name}"),

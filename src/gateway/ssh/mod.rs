@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use russh::Disconnect;
 use russh::server::{Handle, run_stream};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -34,6 +34,9 @@ use door::Door;
 use line::Line;
 use login::Login;
 
+/// The library reads a packet's length by itself, then the rest: from this buffer, with one system call for both (hop.md,
+/// echo). A keystroke is 36 bytes; what is pasted is read past the buffer.
+const READ_BUFFER: usize = 4 * 1024;
 /// Time for channels to say why they end, and then for the client to take the disconnect message.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -44,7 +47,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let config = Arc::new(server::config(gateway.authority().identity().signing().private().clone()));
-    let (line, cut, client) = Line::new(stream);
+    let (line, cut, client) = Line::new(BufReader::with_capacity(READ_BUFFER, stream));
     let (stop, stopped) = watch::channel(None);
     let (logged_in, mut grant) = oneshot::channel();
     let login = Login::new(gateway.clone(), peer, client, permit);
