@@ -11,6 +11,7 @@
 
 mod adoption;
 mod architecture;
+mod cuts;
 mod lifecycle;
 mod root_mode;
 mod support;

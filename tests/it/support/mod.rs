@@ -1,7 +1,10 @@
 //! What the tests share: an installation in a directory of its own, clients of it, and waiting on events.
 
 pub mod client;
+pub mod follower;
+pub mod generator;
 pub mod place;
+pub mod proxy;
 
 use std::time::{Duration, Instant};
 
