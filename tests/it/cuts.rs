@@ -1,17 +1,16 @@
 //! Connections are cut at random byte positions while a program prints and somebody types: nothing is lost unsaid, and
 //! nothing typed is lost or doubled.
 
-use std::io::{Read, Write};
-use std::process::{Child, Stdio};
+use std::io::Write;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis::wire::v1::{self, Verdict};
 use tokio::time::{Instant, sleep};
 
 use crate::support::follower::{Dial, Follower};
-use crate::support::generator::{Generator, Totals, find_ready, knob, printed};
+use crate::support::generator::{Generator, STOP, Totals, knob};
+use crate::support::local::{Account, Local};
 use crate::support::place::{Mode, Place};
 use crate::support::proxy::Proxy;
 
@@ -113,115 +112,10 @@ async fn with_a_ring_of_64_kib_every_byte_is_seen_or_counted_as_lost() {
     assert!(lost > 0 && verdicts.contains(&Verdict::Gap), "{verdicts:?}");
 }
 
-/// `portcullis attach` without a terminal, and what came out of it.
-struct Local {
-    child: Child,
-    output: Arc<Mutex<Vec<u8>>>,
-    errors: Arc<Mutex<Vec<u8>>>,
-    readers: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Local {
-    fn start(place: &Place, proxy: &Proxy, from: &str) -> Self {
-        let gateway = format!("wss://{}", proxy.address);
-        let mut command = place.client(&["attach", "main", "--from", from, "--gateway", &gateway]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (output, errors) = (Arc::default(), Arc::default());
-        let readers = vec![
-            collect(child.stdout.take().unwrap(), Arc::clone(&output)),
-            collect(child.stderr.take().unwrap(), Arc::clone(&errors)),
-        ];
-        Self { child, output, errors, readers }
-    }
-
-    fn said(&self) -> String {
-        String::from_utf8_lossy(&self.errors.lock().unwrap()).into_owned()
-    }
-
-    fn ready(&self) -> Option<usize> {
-        find_ready(&self.output.lock().unwrap())
-    }
-
-    /// Its status, output and standard error.
-    fn end(mut self) -> (Option<i32>, Vec<u8>, String) {
-        let status = self.child.wait().unwrap().code();
-        for reader in self.readers.drain(..) {
-            reader.join().unwrap();
-        }
-        let output = std::mem::take(&mut *self.output.lock().unwrap());
-        (status, output, self.said())
-    }
-}
-
-impl Drop for Local {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-    }
-}
-
-fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        let mut piece = vec![0; 64 * 1024];
-        while let Ok(read @ 1..) = from.read(&mut piece) {
-            into.lock().unwrap().extend_from_slice(&piece[..read]);
-        }
-    })
-}
-
-/// From and to of every loss that was said.
-fn losses(said: &str) -> Vec<(u64, u64)> {
-    let of = |line: &str| {
-        let (_, rest) = line.split_once(" bytes of output are gone (")?;
-        let (from, to) = rest.strip_suffix(')')?.split_once(" to ")?;
-        Some((from.parse().ok()?, to.parse().ok()?))
-    };
-    said.lines().filter_map(of).collect()
-}
-
-/// What came through one client after another.
-#[derive(Debug, Default)]
-struct Account {
-    base: u64,
-    // Log offset after what is accounted for.
-    at: u64,
-    received: u64,
-    lost: u64,
-    continuous: usize,
-    verdicts: usize,
-}
-
-impl Account {
-    /// Output and losses of one client that began at `at`.
-    fn add(&mut self, output: &[u8], said: &str) {
-        let mut rest = output;
-        for (from, to) in losses(said) {
-            let (before, after) = rest.split_at((from - self.at) as usize);
-            self.bytes(before);
-            rest = after;
-            self.lost += to - from;
-            self.at = to;
-        }
-        self.bytes(rest);
-        let continuous = said.matches("back, nothing is lost (at ").count();
-        self.continuous += continuous;
-        self.verdicts += continuous + losses(said).len();
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        let before = self.base.saturating_sub(self.at).min(bytes.len() as u64) as usize;
-        let records = &bytes[before..];
-        let known = printed((self.at + before as u64).saturating_sub(self.base), records.len());
-        let wrong = records.iter().zip(&known).position(|(left, right)| left != right);
-        assert!(wrong.is_none(), "another byte than was printed at {wrong:?} after {}", self.at);
-        self.at += bytes.len() as u64;
-        self.received += records.len() as u64;
-    }
-}
-
 #[tokio::test]
 async fn the_local_client_without_a_terminal_misses_nothing_and_types_everything_once() {
     let (place, proxy, generator) = behind_a_proxy(&[]).await;
-    let mut local = Local::start(&place, &proxy, "start");
+    let mut local = Local::start(&place, &proxy.address, "start");
     place.verb(&["send", "main", &format!("exec {}", generator.line(RATE, 0))]);
     let mut account = Account::default();
     account.base = loop {
@@ -245,7 +139,7 @@ async fn the_local_client_without_a_terminal_misses_nothing_and_types_everything
         if !stopped && proxy.is_done() && began.elapsed().as_secs() >= seconds() {
             stopped = true;
             match stdin.take() {
-                Some(mut pipe) => pipe.write_all(&[crate::support::generator::STOP]).unwrap(),
+                Some(mut pipe) => pipe.write_all(&[STOP]).unwrap(),
                 None => drop(place.verb(&["send", "--no-enter", "main", "\u{4}"])),
             }
         }
@@ -259,7 +153,7 @@ async fn the_local_client_without_a_terminal_misses_nothing_and_types_everything
             }
             // It died with what it had read of its input and the terminal had not taken: typing is over.
             (stdin, restarted) = (None, true);
-            local = Local::start(&place, &proxy, &account.at.to_string());
+            local = Local::start(&place, &proxy.address, &account.at.to_string());
         }
         sleep(Duration::from_millis(5)).await;
     }

@@ -12,6 +12,7 @@
 mod adoption;
 mod architecture;
 mod cuts;
+mod kills;
 mod lifecycle;
 mod root_mode;
 mod support;

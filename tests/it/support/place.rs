@@ -65,7 +65,17 @@ impl Place {
             run(Command::new("chown").args(["-R", ANN]).arg(&home));
         }
         let dir = home.join("gw");
-        Self { dir, home, mode, program, root, child: None, reachable: None, environment: Vec::new(), words: Vec::new() }
+        Self {
+            dir,
+            home,
+            mode,
+            program,
+            root,
+            child: None,
+            reachable: None,
+            environment: Vec::new(),
+            words: Vec::new(),
+        }
     }
 
     /// Set up and serving.
@@ -102,7 +112,8 @@ impl Place {
         std::thread::spawn(move || lines.for_each(drop));
         self.child = Some(child);
         let program = arguments(self.gateway_pid()).into_iter().next().unwrap_or_default();
-        self.reachable = Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
+        self.reachable =
+            Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
         self.endpoints()
     }
 
