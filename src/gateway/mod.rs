@@ -23,6 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use authority::Authority;
 use listen::Admission;
 use router::Router;
+use session::Session;
 
 use crate::config::GatewaySettings;
 use crate::telemetry::Metrics;
@@ -76,7 +77,16 @@ impl Gateway {
 
     /// Brings the gauges that count live things up to date.
     pub(crate) fn count_sessions(&self) {
-        self.0.metrics.sessions.set(i64::try_from(self.0.router.all().len()).unwrap_or(i64::MAX));
+        let sessions = self.0.router.all();
+        let (mut log, mut held) = (0_u64, 0_u64);
+        for status in sessions.iter().filter_map(Session::host_status) {
+            log = log.saturating_add(status.head);
+            held = held.saturating_add(status.held);
+        }
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.0.metrics.sessions.set(gauge(sessions.len() as u64));
+        self.0.metrics.log_bytes.set(gauge(log));
+        self.0.metrics.held.set(gauge(held));
     }
 }
 

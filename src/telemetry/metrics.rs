@@ -46,6 +46,10 @@ pub(crate) struct Metrics {
     pub(crate) logins: Family<LoginLabel, Counter>,
     /// Live sessions with a link.
     pub(crate) sessions: Gauge,
+    /// Bytes of all live sessions' logs, as their hosts last said.
+    pub(crate) log_bytes: Gauge,
+    /// Times that an agent's output was not read because a viewer held the ring, as the hosts last said.
+    pub(crate) held: Gauge,
     /// Viewers attached.
     pub(crate) viewers: Family<Door, Gauge>,
     /// Bytes taken from hosts.
@@ -82,6 +86,8 @@ impl Metrics {
         registry.register("unauthenticated", "Connections not logged in yet", self.strangers.clone());
         registry.register("logins", "Logins by door and outcome", self.logins.clone());
         registry.register("sessions", "Live sessions", self.sessions.clone());
+        registry.register("log_bytes", "Logs of live sessions, as hosts last said", self.log_bytes.clone());
+        registry.register("held", "Times output was not read because a viewer held the ring", self.held.clone());
         registry.register("viewers", "Viewers attached", self.viewers.clone());
         registry.register_with_unit("output", "Taken from hosts", Unit::Bytes, self.output_bytes.clone());
         registry.register_with_unit("input", "Typed by viewers", Unit::Bytes, self.input_bytes.clone());

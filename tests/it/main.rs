@@ -15,4 +15,5 @@ mod cuts;
 mod kills;
 mod lifecycle;
 mod root_mode;
+mod stalled;
 mod support;

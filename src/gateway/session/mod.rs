@@ -55,6 +55,11 @@ impl Session {
         self.lock().summary()
     }
 
+    /// What its host last said of itself; none before the first word.
+    pub(crate) fn host_status(&self) -> Option<v1::HostStatus> {
+        self.lock().status.clone()
+    }
+
     /// The account it runs as; none for a host that said nonsense.
     pub(crate) fn account(&self) -> Option<AccountName> {
         self.lock().summary.account.parse().ok()
