@@ -55,6 +55,11 @@ impl Session {
         self.lock().summary()
     }
 
+    /// What its host last said of itself; none before the first word.
+    pub(crate) fn host_status(&self) -> Option<v1::HostStatus> {
+        self.lock().status.clone()
+    }
+
     /// The account it runs as; none for a host that said nonsense.
     pub(crate) fn account(&self) -> Option<AccountName> {
         self.lock().summary.account.parse().ok()
@@ -78,11 +83,6 @@ impl Session {
     /// True once its host was told to go.
     pub(crate) fn was_forgotten(&self) -> bool {
         self.0.forgotten.load(Ordering::Relaxed)
-    }
-
-    /// The host's last word on itself.
-    pub(crate) fn status(&self) -> Option<v1::HostStatus> {
-        self.lock().status.clone()
     }
 
     /// True once the agent has ended.

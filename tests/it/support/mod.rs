@@ -7,6 +7,10 @@ pub mod middle;
 pub mod place;
 pub mod soft_key;
 pub mod tmux;
+pub mod follower;
+pub mod generator;
+pub mod local;
+pub mod proxy;
 
 use std::time::{Duration, Instant};
 
@@ -24,5 +28,17 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "did not happen: {what}");
         // Nobody sends: this is the pause between two looks.
         let _ = never.recv_timeout(Duration::from_millis(10));
+    }
+}
+
+/// The same beside other tasks of this thread.
+pub async fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + HANG;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "did not happen: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
