@@ -11,6 +11,9 @@
 
 mod adoption;
 mod architecture;
+mod first_run;
 mod lifecycle;
+mod local_client;
 mod root_mode;
+mod ssh_door;
 mod support;

@@ -2,7 +2,9 @@
 
 pub mod client;
 pub mod place;
+pub mod tmux;
 
+use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 /// Far beyond what anything here takes on a busy machine; reaching it means that something hangs.
@@ -19,5 +21,19 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "did not happen: {what}");
         // Nobody sends: this is the pause between two looks.
         let _ = never.recv_timeout(Duration::from_millis(10));
+    }
+}
+
+/// Waits for a process that must end by itself, and takes what it wrote.
+pub fn finished(child: Child) -> Output {
+    let pid = child.id();
+    let (done, output) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    match output.recv_timeout(HANG) {
+        Ok(output) => output.unwrap(),
+        Err(_) => {
+            let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+            panic!("{pid} did not end: {:?}", output.recv())
+        }
     }
 }

@@ -48,6 +48,8 @@ pub struct Place {
     pub environment: Vec<(String, String)>,
     /// More words for quickstart.
     pub words: Vec<String>,
+    /// What quickstart printed until it served.
+    pub said: String,
 }
 
 impl Place {
@@ -65,7 +67,7 @@ impl Place {
             run(Command::new("chown").args(["-R", ANN]).arg(&home));
         }
         let dir = home.join("gw");
-        Self { dir, home, mode, program, root, child: None, reachable: None, environment: Vec::new(), words: Vec::new() }
+        Self { dir, home, mode, program, root, child: None, reachable: None, environment: Vec::new(), words: Vec::new(), said: String::new() }
     }
 
     /// Set up and serving.
@@ -100,6 +102,7 @@ impl Place {
             }
         }
         std::thread::spawn(move || lines.for_each(drop));
+        self.said = said;
         self.child = Some(child);
         let program = arguments(self.gateway_pid()).into_iter().next().unwrap_or_default();
         self.reachable = Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
