@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use crate::support::place::{ANN, BOB, Endpoints, Mode, Place, arguments, children, describe, ids, is_alive, run, status_line};
+use crate::support::place::{
+    ANN, BOB, Endpoints, Mode, Place, arguments, children, describe, ids, is_alive, run, status_line,
+};
 use crate::support::tmux::Tmux;
 use crate::support::{eventually, finished};
 
@@ -115,7 +117,8 @@ fn the_first_run_tells_all_and_the_next_ones_change_nothing() {
         assert_eq!(format!("{}{tail}", text(&again.stdout)), place.said);
         assert_eq!((place.endpoints().pid, tree(&place.dir)), (at.pid, before.clone()));
         // The lines are what a shell takes.
-        let line = place.said.lines().find(|line| line.trim_start().starts_with("ssh ") && line.ends_with(" ls")).unwrap();
+        let line =
+            place.said.lines().find(|line| line.trim_start().starts_with("ssh ") && line.ends_with(" ls")).unwrap();
         let known = format!("-o StrictHostKeyChecking=no -o UserKnownHostsFile={}/kh", place.root.display());
         let typed = line.replacen("ssh ", &format!("ssh -F none {known} "), 1);
         assert!(run(Command::new("sh").args(["-c", &typed])).contains("main"), "{typed}");
@@ -190,7 +193,8 @@ fn root_without_account_has_one_of_its_own() {
     let passing = (!knows()).then_some(Passing(AGENT));
     let place = Place::new(Mode::Root);
     // Root by way of sudo from root is root.
-    let server = background(&place, &[], &[("SUDO_USER", "root")]).unwrap_or_else(|output| panic!("{}", describe(&output)));
+    let server =
+        background(&place, &[], &[("SUDO_USER", "root")]).unwrap_or_else(|output| panic!("{}", describe(&output)));
     assert_eq!(server.at.account, AGENT);
     if passing.is_some() {
         assert!(server.said.contains(&format!("userdel --remove {AGENT}")), "{}", server.said);
@@ -212,7 +216,8 @@ fn behind_sudo_it_is_the_caller_and_the_callers_keys() {
     let _passing = Passing(CALLER);
     // Without a key, and without ~/.ssh.
     let place = Place::new(Mode::Root);
-    let server = background(&place, &[], &[("SUDO_USER", CALLER)]).unwrap_or_else(|output| panic!("{}", describe(&output)));
+    let server =
+        background(&place, &[], &[("SUDO_USER", CALLER)]).unwrap_or_else(|output| panic!("{}", describe(&output)));
     assert_eq!(server.at.account, CALLER);
     let uid = ids(CALLER).0;
     let pair = PathBuf::from(&server.at.client_key);
@@ -244,7 +249,11 @@ fn agents_never_run_as_uid_0_and_accounts_must_exist() {
     for (account, why) in [("root", "never run as uid 0"), ("pc-test-nobody", "useradd")] {
         let Err(output) = background(&place, &["--account", account], &[]) else { panic!("served as {account}") };
         let told = text(&output.stderr);
-        assert!(output.status.code() == Some(78) && told.contains(why) && told.lines().count() == 1, "{}", describe(&output));
+        assert!(
+            output.status.code() == Some(78) && told.contains(why) && told.lines().count() == 1,
+            "{}",
+            describe(&output)
+        );
     }
     let single = Place::new(Mode::SingleUser);
     let Err(output) = background(&single, &["--account", BOB], &[]) else { panic!("served as somebody else") };
@@ -354,7 +363,9 @@ fn operators_serve_a_configuration_file() {
         let text = std::fs::read_to_string(place.dir.join("endpoints.json")).ok()?;
         Some(serde_json::from_str::<serde_json::Value>(&text).ok()?["https"].as_str()?.to_owned())
     });
-    let list = ended(place.client(&["ls", "--key", &key, "--gateway", &format!("wss://{https}")]).env("XDG_STATE_HOME", &place.root));
+    let list = ended(
+        place.client(&["ls", "--key", &key, "--gateway", &format!("wss://{https}")]).env("XDG_STATE_HOME", &place.root),
+    );
     run(Command::new("kill").arg(child.id().to_string()));
     let mut told = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut told).unwrap();
@@ -395,11 +406,17 @@ fn check_finds_nothing_wrong_with_a_good_installation() {
     for mode in [Mode::Root, Mode::SingleUser] {
         let mut place = Place::served(mode);
         let (status, told) = check(&place, &[]);
-        assert!(status == Some(0) && !told.contains("WRONG") && told.contains("being served now"), "{mode:?} {status:?}\n{told}");
+        assert!(
+            status == Some(0) && !told.contains("WRONG") && told.contains("being served now"),
+            "{mode:?} {status:?}\n{told}"
+        );
         place.stop_serving();
         let before = tree(&place.dir);
         let (status, told) = check(&place, &[]);
-        assert!(status == Some(0) && !told.contains("WRONG") && told.contains("can be bound"), "{mode:?} {status:?}\n{told}");
+        assert!(
+            status == Some(0) && !told.contains("WRONG") && told.contains("can be bound"),
+            "{mode:?} {status:?}\n{told}"
+        );
         assert!(told.contains("not enforced") == (mode == Mode::SingleUser), "{told}");
         assert_eq!(tree(&place.dir), before, "check changed something");
     }
@@ -464,7 +481,8 @@ fn every_mistake_of_a_configuration_is_told_in_one_run() {
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{words:?}: {}", describe(&output));
         for key in keys {
-            let line = told.lines().find(|line| line.contains(key)).unwrap_or_else(|| panic!("{words:?} {key}: {told}"));
+            let line =
+                told.lines().find(|line| line.contains(key)).unwrap_or_else(|| panic!("{words:?} {key}: {told}"));
             assert!(line.contains(&config.display().to_string()), "{line}");
         }
         assert_eq!(told.lines().count(), keys.len(), "{words:?}: {told}");
@@ -472,7 +490,11 @@ fn every_mistake_of_a_configuration_is_told_in_one_run() {
     // A variable is named as what it is.
     std::fs::write(&config, good).unwrap();
     let output = ended(place.command().args(["check", "--dir"]).arg(&place.dir).env("PORTCULLIS_LOG__FORMAT", "xml"));
-    assert!(output.status.code() == Some(78) && text(&output.stderr).contains("PORTCULLIS_LOG__FORMAT"), "{}", describe(&output));
+    assert!(
+        output.status.code() == Some(78) && text(&output.stderr).contains("PORTCULLIS_LOG__FORMAT"),
+        "{}",
+        describe(&output)
+    );
 }
 
 #[test]

@@ -67,7 +67,18 @@ impl Place {
             run(Command::new("chown").args(["-R", ANN]).arg(&home));
         }
         let dir = home.join("gw");
-        Self { dir, home, mode, program, root, child: None, reachable: None, environment: Vec::new(), words: Vec::new(), said: String::new() }
+        Self {
+            dir,
+            home,
+            mode,
+            program,
+            root,
+            child: None,
+            reachable: None,
+            environment: Vec::new(),
+            words: Vec::new(),
+            said: String::new(),
+        }
     }
 
     /// Set up and serving.
@@ -105,7 +116,8 @@ impl Place {
         self.said = said;
         self.child = Some(child);
         let program = arguments(self.gateway_pid()).into_iter().next().unwrap_or_default();
-        self.reachable = Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
+        self.reachable =
+            Path::new(&program).ancestors().nth(2).filter(|dir| dir.starts_with("/run")).map(Path::to_path_buf);
         self.endpoints()
     }
 
