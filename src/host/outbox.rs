@@ -228,7 +228,8 @@ impl Outbox {
     fn put_data(&mut self, ring: &Ring) {
         let Some(read) = self.reads.front_mut() else { return };
         let mut message = Data { request: read.request, ..Data::default() };
-        if let Some((from, to)) = lost(read.next, ring.tail().min(read.to)) {
+        // The whole hole, also beyond what was asked: whoever reads on learns once how much is gone.
+        if let Some((from, to)) = lost(read.next, ring.tail()).filter(|_| read.next < read.to) {
             (message.lost_from, message.lost_to) = (from.0, to.0);
             read.next = to;
         }

@@ -23,5 +23,8 @@ mod rights;
 mod root_mode;
 mod security_keys;
 mod stalled;
+mod first_run;
+mod local_client;
+mod ssh_door;
 mod support;
 mod terminals;

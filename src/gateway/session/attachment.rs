@@ -18,7 +18,8 @@ use crate::screen::InputFilter;
 use crate::wire::v1;
 use crate::wire::v1::to_host::Body as ToHostBody;
 
-/// A holding viewer renews its hold when it moved so far, or when a third of the time is over.
+/// A holding viewer renews its hold when it moved so far, at least four times in a ring's length, or when a third of the
+/// time is over.
 const HOLD_STEP: u64 = 256 * 1024;
 
 /// What a viewer is told, in the order in which it has to be told. Snapshot, Bytes and Frame data go to the terminal as they are.
@@ -175,15 +176,16 @@ impl Attachment {
         if !self.drives {
             return;
         }
-        let alone = {
+        let (alone, step) = {
             let state = self.session.lock();
-            state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(|slot| slot.is_exact())
+            let alone = state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(|slot| slot.is_exact());
+            (alone, HOLD_STEP.min(state.ring_capacity / 4))
         };
         let at = offset.plus(data.len() as u64);
         let now = Instant::now();
         let stale = self
             .held
-            .is_none_or(|(from, since)| at.since(from) >= HOLD_STEP || now.saturating_duration_since(since) > HOLD / 3);
+            .is_none_or(|(from, since)| at.since(from) >= step || now.saturating_duration_since(since) > HOLD / 3);
         if alone && stale {
             self.held = Some((at, now));
             let _ = self.session.hold(at, HOLD);

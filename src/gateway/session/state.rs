@@ -43,6 +43,8 @@ pub(super) struct State {
     /// None: output is not live, or where it begins is not known yet.
     pub(super) ring: Option<SharedRing>,
     pub(super) live: bool,
+    /// Bytes that the host's ring keeps.
+    pub(super) ring_capacity: u64,
     pub(super) slots: HashMap<ViewerNumber, Slot>,
     pub(super) size: SizePolicy,
     /// Who typed last.
@@ -59,7 +61,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(summary: v1::Session, log_id: LogId) -> Self {
+    pub(super) fn new(summary: v1::Session, log_id: LogId, ring_capacity: u64) -> Self {
         let size = summary.size.unwrap_or_default();
         let known_head = Offset(summary.head);
         let ended = summary.exit.clone().filter(|_| summary.state == i32::from(v1::State::Ended));
@@ -68,6 +70,7 @@ impl State {
             known_head,
             ring: None,
             live: false,
+            ring_capacity,
             slots: HashMap::new(),
             size: SizePolicy::new(WinSize::clamped(size.cols, size.rows)),
             typist: None,

@@ -7,11 +7,13 @@ pub mod middle;
 pub mod place;
 pub mod soft_key;
 pub mod tmux;
+pub mod windows;
 pub mod follower;
 pub mod generator;
 pub mod local;
 pub mod proxy;
 
+use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 /// Far beyond what anything here takes on a busy machine; reaching it means that something hangs.
@@ -40,5 +42,15 @@ pub async fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < deadline, "did not happen: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+/// Waits for a process that must end by itself, and takes what it wrote.
+pub fn finished(child: Child) -> Output {
+    let pid = child.id();
+    let (done, output) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    match output.recv_timeout(HANG) {
+        Ok(output) => output.unwrap(),
+        Err(_) => {
+            let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+            panic!("{pid} did not end: {:?}", output.recv())
     }
 }
