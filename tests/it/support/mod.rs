@@ -42,6 +42,9 @@ pub async fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < deadline, "did not happen: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Waits for a process that must end by itself, and takes what it wrote.
 pub fn finished(child: Child) -> Output {
     let pid = child.id();
@@ -52,5 +55,6 @@ pub fn finished(child: Child) -> Output {
         Err(_) => {
             let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
             panic!("{pid} did not end: {:?}", output.recv())
+        }
     }
 }
