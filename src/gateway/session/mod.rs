@@ -5,6 +5,7 @@ mod attachment;
 mod incoming;
 mod link;
 mod outgoing;
+mod questions;
 mod slot;
 mod state;
 
@@ -190,7 +191,8 @@ impl Session {
     /// Sends a numbered question and waits for its whole answer.
     async fn ask(&self, question: impl FnOnce(u32) -> ToHostBody) -> Result<Reply, SessionError> {
         let (request, answer) = self.lock().open_request();
-        let outcome = match self.tell(question(request)) {
+        let question = self.lock().questions.ask(question(request));
+        let outcome = match question.map_or(Ok(()), |question| self.tell(question)) {
             Ok(()) => tokio::time::timeout(HOST_DEADLINE, answer).await,
             Err(error) => {
                 self.lock().requests.remove(&request);

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::attachment::ViewerItem;
+use super::questions::Questions;
 use super::slot::Slot;
 use crate::base::{LogId, Offset, SHARED_RING, WinSize, WriterId};
 use crate::gateway::error::SessionError;
@@ -52,6 +53,7 @@ pub(super) struct State {
     pub(super) ended: Option<(v1::Exit, Offset)>,
     pub(super) link_gone: bool,
     pub(super) requests: HashMap<u32, Requester>,
+    pub(super) questions: Questions,
     pub(super) sends: HashMap<WriterId, oneshot::Sender<Result<(), SessionError>>>,
     pub(super) waiting_for_end: Vec<oneshot::Sender<()>>,
     /// The host's last word on itself, for metrics.
@@ -77,6 +79,7 @@ impl State {
             ended: ended.map(|exit| (exit, known_head)),
             link_gone: false,
             requests: HashMap::new(),
+            questions: Questions::default(),
             sends: HashMap::new(),
             waiting_for_end: Vec::new(),
             status: None,

@@ -3,15 +3,15 @@
 pub mod agents;
 pub mod by_hand;
 pub mod client;
-pub mod middle;
-pub mod place;
-pub mod soft_key;
-pub mod tmux;
-pub mod windows;
 pub mod follower;
 pub mod generator;
 pub mod local;
+pub mod middle;
+pub mod place;
 pub mod proxy;
+pub mod soft_key;
+pub mod tmux;
+pub mod windows;
 
 use std::process::{Child, Output};
 use std::time::{Duration, Instant};
