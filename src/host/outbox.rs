@@ -22,8 +22,9 @@ const ANSWERS: usize = 1024 * 1024;
 const MARKS: usize = 1024 * 1024;
 /// An acknowledgement waits so long for the echo: one wake-up of the gateway instead of two for each keystroke.
 const ACK_DELAY: Duration = Duration::from_millis(4);
-/// Reads that may be outstanding (link v1).
-const READS: usize = 4;
+/// Reads that may be outstanding: one for each viewer that catches up, and a flood leaves all of them behind at once.
+/// One costs 24 bytes until its turn comes; at 4 the fifth viewer cost everybody the link.
+const READS: usize = 1024;
 
 /// An answer that may be longer than a frame.
 pub(super) enum Answer {

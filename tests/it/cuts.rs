@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use portcullis::wire::v1::{self, Verdict};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::support::follower::{Dial, Follower};
+use crate::support::follower::{Dial, Follower, Story};
 use crate::support::generator::{Generator, STOP, Totals, knob};
 use crate::support::local::{Account, Local};
 use crate::support::place::{Mode, Place};
@@ -45,15 +46,19 @@ async fn behind_a_proxy(environment: &[(&str, &str)]) -> (Place, Proxy, Generato
     (place, proxy, generator)
 }
 
-/// Runs until the cuts are made and the time is over.
-async fn while_cutting(proxy: &Proxy) {
+/// Runs until the cuts are made and the time is over, or the client has ended, which it should not.
+async fn while_cutting(proxy: &Proxy, client: &JoinHandle<Story>) {
     proxy.arm();
     let began = Instant::now();
-    while !proxy.is_done() || began.elapsed().as_secs() < seconds() {
+    while !client.is_finished() && (!proxy.is_done() || began.elapsed().as_secs() < seconds()) {
         assert!(began.elapsed() < GUARD, "{:?} cuts", proxy.made());
         sleep(LOOK).await;
     }
     let (cuts, resets) = proxy.made();
+    if client.is_finished() {
+        // Its own panic says why.
+        return;
+    }
     assert!(resets > 0 && resets < cuts.max(2), "{resets} of {cuts} by RST");
 }
 
@@ -77,7 +82,7 @@ async fn followed(environment: &[(&str, &str)]) -> (Vec<Verdict>, u64, Totals) {
     }
     place.verb(&["send", "main", &format!("exec {}", generator.line(RATE, 0))]);
     shared.typing.store(true, Ordering::SeqCst);
-    while_cutting(&proxy).await;
+    while_cutting(&proxy, &following).await;
     shared.stop.store(true, Ordering::SeqCst);
     let story = following.await.unwrap();
     let totals = generator.totals();

@@ -38,12 +38,13 @@ struct Seen {
     repaints: u64,
     // What paints its screen.
     tail: Vec<u8>,
-    closed: bool,
+    // Why it sees no more.
+    closed: Option<String>,
 }
 
 impl Seen {
     fn hunt(&mut self) {
-        *self = Self { offset: self.offset, hunting: Some(Vec::new()), closed: self.closed, ..Self::default() };
+        *self = Self { offset: self.offset, hunting: Some(Vec::new()), closed: self.closed.take(), ..Self::default() };
     }
 
     fn bytes(&mut self, offset: u64, data: &[u8]) {
@@ -184,7 +185,8 @@ impl Ground {
         let (mut moved, mut before) = (Instant::now(), 0);
         loop {
             let seen: Vec<_> = self.seen.iter().map(|seen| seen.lock().unwrap()).collect();
-            assert!(!seen.iter().any(|seen| seen.closed), "a viewer's connection broke before all were {what}");
+            let closed = seen.iter().find_map(|seen| seen.closed.as_ref());
+            assert_eq!(closed, None, "a viewer was sent away before all were {what}");
             let missing = seen.iter().filter(|seen| !is(seen)).count();
             let sum = seen.iter().map(|seen| seen.offset).fold(0, u64::wrapping_add);
             drop(seen);
@@ -223,8 +225,8 @@ async fn watch(mut wss: Wss, seen: Arc<Mutex<Seen>>) {
         match wss.next().await {
             Heard::Bytes(frame) => seen.lock().unwrap().bytes(frame.offset.0, &frame.data),
             Heard::Said(_, Say::Snapshot(snapshot)) => seen.lock().unwrap().snapshot(&snapshot),
-            Heard::Said(_, Say::Detached(_)) | Heard::Closed(_) => {
-                seen.lock().unwrap().closed = true;
+            over @ (Heard::Said(_, Say::Detached(_)) | Heard::Closed(_)) => {
+                seen.lock().unwrap().closed = Some(format!("{over:?}"));
                 return;
             }
             Heard::Said(..) => {}
