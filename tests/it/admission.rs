@@ -118,7 +118,18 @@ async fn no_more_than_64_kib_before_login() {
     let before = place.audit().len();
     let mut ssh = connect_from(&endpoints.ssh, [127, 0, 0, 1].into()).await;
     ssh.write_all(b"SSH-2.0-flood\r\n").await.unwrap();
-    let _ = ssh.write_all(&[0; 80 * 1024]).await;
+    // Whole clear-text packets that say "ignore": what no parser stumbles over.
+    let mut ignore = vec![2];
+    ignore.extend(8187_u32.to_be_bytes());
+    ignore.resize(5 + 8187, b'x');
+    let mut packet = (ignore.len() as u32 + 1 + 11).to_be_bytes().to_vec();
+    packet.push(11);
+    packet.append(&mut ignore);
+    packet.resize(packet.len() + 11, 0);
+    assert_eq!(packet.len() % 8, 0);
+    for _ in 0..10 {
+        let _ = ssh.write_all(&packet).await;
+    }
     ended(ssh, Instant::now(), None).await;
     eventually("the log says so", || (!reasons_since(&place, before).is_empty()).then_some(()));
     // The twin: just under it a login succeeds.
