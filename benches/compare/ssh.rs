@@ -75,4 +75,11 @@ impl SshLine {
             }
         }
     }
+
+    /// Ends the channel and waits until the other side has ended it too: a connection has only so many.
+    pub(crate) async fn close(mut self) -> Result<()> {
+        self.channel.close().await?;
+        while self.channel.wait().await.is_some() {}
+        Ok(())
+    }
 }
