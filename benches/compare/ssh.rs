@@ -76,10 +76,8 @@ impl SshLine {
         }
     }
 
-    /// Ends the channel and waits until the other side has ended it too: a connection has only so many.
-    pub(crate) async fn close(mut self) -> Result<()> {
-        self.channel.close().await?;
-        while self.channel.wait().await.is_some() {}
-        Ok(())
+    /// Ends the channel: a connection has only so many. The library tells nobody of the other side's answer.
+    pub(crate) async fn close(self) -> Result<()> {
+        Ok(self.channel.close().await?)
     }
 }
