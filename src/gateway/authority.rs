@@ -192,7 +192,7 @@ impl Authority {
         message: &str,
         cure: &str,
     ) {
-        if code == RATE_LIMITED && !self.0.admission.is_news(peer.ip()) {
+        if code == RATE_LIMITED && !self.0.admission.is_news(peer.ip(), "before login") {
             return;
         }
         let entry = Entry::new(Event::Refused)
@@ -282,7 +282,7 @@ impl LiveGrant {
 
     fn within(&self, what: &'static str, counted: Result<(), TooOften>) -> Result<(), SessionError> {
         let Err(too_often) = counted else { return Ok(()) };
-        if self.0.admission.is_news(self.0.peer.ip()) {
+        if self.0.admission.is_news(self.0.peer.ip(), what) {
             let entry = self.entry(Event::Refused).text(Field::Reason, RATE_LIMITED).text(Field::Message, what);
             self.0.journal.note(&entry);
         }

@@ -95,11 +95,12 @@ impl Gateway {
         metrics.audit_failing.set(i64::from(!authority.can_record()));
         let sessions = router.all();
         let total = |of: fn(&v1::HostStatus) -> u64| {
-            number(sessions.iter().filter_map(session::Session::status).map(|status| of(&status)).sum())
+            number(sessions.iter().filter_map(session::Session::host_status).map(|status| of(&status)).sum())
         };
         metrics.sessions.set(number(sessions.len() as u64));
         metrics.live_sessions.set(number(sessions.iter().filter(|session| !session.has_ended()).count() as u64));
         metrics.viewers.set(number(sessions.iter().map(|session| u64::from(session.summary().viewers)).sum()));
+        metrics.log_bytes.set(total(|status| status.head));
         metrics.held.set(total(|status| status.held));
         metrics.skipped.set(total(|status| status.bytes_skipped));
         metrics.panics.set(total(|status| status.panics_caught));

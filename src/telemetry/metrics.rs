@@ -51,6 +51,8 @@ pub(crate) struct Metrics {
     pub(crate) live_sessions: Gauge,
     /// Viewers attached.
     pub(crate) viewers: Gauge,
+    /// Bytes of all sessions' logs, as their hosts last said.
+    pub(crate) log_bytes: Gauge,
     /// Times that hosts did not read their PTY because a viewer held the ring.
     pub(crate) held: Gauge,
     /// Bytes of output that the screens did not have to interpret.
@@ -76,7 +78,8 @@ impl Metrics {
             ("sessions", "Sessions, ended ones included", &self.sessions),
             ("live_sessions", "Sessions whose agent has not ended", &self.live_sessions),
             ("viewers", "Viewers attached", &self.viewers),
-            ("host_held", "Times hosts did not read a PTY because a viewer held the ring", &self.held),
+            ("log_bytes", "Logs of all sessions, as hosts last said", &self.log_bytes),
+            ("held", "Times hosts did not read a PTY because a viewer held the ring", &self.held),
             ("screen_skipped_bytes", "Output that screens did not have to interpret", &self.skipped),
             ("screen_panics", "Panics of screen engines that were caught", &self.panics),
             ("audit_failing", "1 while the audit log cannot be written", &self.audit_failing),

@@ -287,21 +287,27 @@ async fn a_fake_gateway_in_the_middle_gets_nobody_in() {
     let told = gate(&https, &home);
     assert!(told.status.success(), "{}", describe(&told));
     let fake = crate::support::middle::Middle::start(&place.root, &https).await;
+    // Without binding our client demands a certificate that is valid, or the file of the installation.
+    let told = place.client(&["ls", "--no-binding"]).stdin(Stdio::null()).output().unwrap();
+    assert!(told.status.success(), "{}", describe(&told));
     // Behind the fake one stands the real one, with the pinned identity: a client that binds is refused.
     let before = place.audit().len();
-    let told = tokio::task::spawn_blocking({
-        let (program, address, home, key) =
-            (place.program.clone(), fake.address.clone(), home.clone(), key.path.clone());
-        move || {
-            let mut command = Command::new(program);
-            command.args(["ls", "--gateway", &format!("wss://{address}"), "--user", ANN, "--key"]).arg(key);
-            command.env_clear().env("HOME", home).stdin(Stdio::null()).output().unwrap()
+    for more in [&[][..], &["--no-binding"]] {
+        let mut command = Command::new(&place.program);
+        command.args(["ls", "--gateway", &format!("wss://{}", fake.address), "--user", ANN, "--key", key.path()]);
+        command.args(more).env_clear().env("HOME", &home).stdin(Stdio::null());
+        // The fake gateway lives on this thread.
+        let told = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert!(!told.status.success(), "{more:?}: {}", describe(&told));
+        assert!(
+            !place.audit()[before..].iter().any(|entry| entry["event"] == "login"),
+            "{more:?}: {}",
+            describe(&told)
+        );
+        if !more.is_empty() {
+            assert!(text(&told.stderr).contains("certificate"), "{}", describe(&told));
         }
-    })
-    .await
-    .unwrap();
-    assert!(!told.status.success(), "{}", describe(&told));
-    assert!(!place.audit()[before..].iter().any(|entry| entry["event"] == "login"), "{}", describe(&told));
+    }
     // The same by hand: a client that dials the fake one under the real one's name (DNS is the attacker's).
     let mut hand = ByHand::open_on(connect_from(&fake.address, [127, 0, 0, 1].into()).await, &https).await;
     assert_eq!(hand.challenge.server_key.split(' ').nth(1), real_identity(&place).split(' ').nth(1));

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::support::agents::{FakeModel, prepare, unique_word};
 use crate::support::client::{Heard, Wss};
-use crate::support::eventually;
 use crate::support::place::{Mode, Place, cache, run};
 use crate::support::tmux::Tmux;
+use crate::support::{HANG, eventually};
 
 const AGENTS: [&str; 2] = ["claude", "opencode"];
 const SIZES: [(u16, u16); 3] = [(60, 20), (80, 24), (132, 43)];
@@ -207,8 +207,10 @@ struct Recorder {
 
 impl Recorder {
     async fn until(&mut self, wanted: &str) {
+        let deadline = tokio::time::Instant::now() + HANG;
         while !self.screen.text().contains(wanted) {
-            match self.wss.next().await {
+            let heard = tokio::time::timeout_at(deadline, self.wss.next()).await;
+            match heard.unwrap_or_else(|_| panic!("{wanted:?} never came; the screen:\n{}", self.screen.text())) {
                 Heard::Bytes(frame) => {
                     assert_eq!(frame.offset.0, self.bytes.len() as u64);
                     self.bytes.extend_from_slice(&frame.data);
@@ -226,7 +228,7 @@ impl Recorder {
     }
 }
 
-/// A first screen, a prompt and an answer with some of everything, a question for permission, its refusal.
+/// A first screen, prompts and answers with some of everything, a question for permission, Claude's after its refusal.
 async fn record(place: &Place, model: &FakeModel, agent: &str, size: WinSize) -> Vec<u8> {
     let mut wss = Wss::login(place).await;
     let grid = v1::Size { cols: size.cols().into(), rows: size.rows().into() };
@@ -246,17 +248,23 @@ async fn record(place: &Place, model: &FakeModel, agent: &str, size: WinSize) ->
     for (prompt, script, shown) in [
         ("first", "say: **bold** and `code` and 宽字符 and é and 👍 Enough-1", "Enough-1"),
         ("second", "big: 3000;; say: Enough-2", "Enough-2"),
-        ("third", "think: deep;; run: ls -la Enough-3", "Enough-3"),
+        ("third", "think: deep;; run: mkdir Enough-3", "Enough-3"),
     ] {
         model.answers_next(script);
         recorder.types(prompt).await;
         recorder.until(prompt).await;
         recorder.types("\r").await;
-        recorder.until(shown).await;
+        if !script.contains("run:") {
+            recorder.until(shown).await;
+        }
     }
     // A question for permission.
     recorder.until(if agent == "claude" { "3. No" } else { "Reject" }).await;
-    recorder.types("\x1b").await;
-    recorder.until("nterrupted").await;
+    if agent == "claude" {
+        recorder.types("\x1b").await;
+        recorder.until("nterrupted").await;
+        recorder.types("after").await;
+        recorder.until("after").await;
+    }
     recorder.bytes
 }

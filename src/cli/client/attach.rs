@@ -101,7 +101,7 @@ struct Attaching {
 /// signal, 0 when the user left.
 pub(crate) async fn attach(verb: AttachVerb, connection: Connection, dialler: Dialler) -> Result<u8, ConnectError> {
     let console = Console::open().map_err(|error| ConnectError::Refused(format!("the terminal: {error}")))?;
-    let follow = Follow::new(!console.is_terminal());
+    let follow = Follow::new(!console.is_terminal(), verb.from == From::Start);
     let prefix = Prefix::of(dialler.target.detach).filter(|_| console.is_terminal());
     let keys = prefix.map(DetachKeys::new);
     let typing = Typing { input: NumberedInput::default(), keys, view: verb.view };

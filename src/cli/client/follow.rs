@@ -42,13 +42,14 @@ pub(crate) struct Follow {
     ended: Option<u8>,
     session: String,
     // Only the first attachment of `--from start` may begin with a loss.
+    from_start: bool,
     first: bool,
 }
 
 impl Follow {
     /// Before the first attachment.
-    pub(crate) fn new(exact: bool) -> Self {
-        Self { exact, log_id: String::new(), offset: 0, ended: None, session: String::new(), first: true }
+    pub(crate) fn new(exact: bool, from_start: bool) -> Self {
+        Self { exact, from_start, log_id: String::new(), offset: 0, ended: None, session: String::new(), first: true }
     }
 
     /// Where to go on; none before the first attachment or when a repaint is better.
@@ -83,7 +84,7 @@ impl Follow {
                 let lost = attached.lost_to.saturating_sub(attached.lost_from);
                 let (from, to) = (attached.lost_from, attached.lost_to);
                 act.note = Some(format!("{lost} bytes of output are gone ({from} to {to})"));
-                if self.exact && !first {
+                if self.exact && !(first && self.from_start) {
                     act.then = Next::Over(LOST);
                 } else if !self.exact {
                     // Bytes after a hole draw nonsense on a terminal.
@@ -93,6 +94,10 @@ impl Follow {
             }
             Verdict::Reset if changed && self.exact => {
                 act.note = Some(format!("the session was restarted; output after {before} of its old log is gone"));
+                act.then = Next::Over(LOST);
+            }
+            Verdict::Reset if first && self.exact => {
+                act.note = Some("that offset is beyond what this session has said; attach without --from".into());
                 act.then = Next::Over(LOST);
             }
             Verdict::Snapshot if self.exact && !first => {
@@ -193,7 +198,7 @@ mod tests {
 
     #[test]
     fn bytes_come_once_and_in_order_across_reconnects() {
-        let mut follow = Follow::new(true);
+        let mut follow = Follow::new(true, true);
         follow.attached(&attached(Verdict::Continuous, 10));
         assert_eq!(follow.bytes(10, Bytes::from_static(b"abc")).write.as_deref(), Some(&b"abc"[..]));
         assert_eq!(follow.cursor().map(|cursor| cursor.offset), Some(13));
@@ -204,24 +209,24 @@ mod tests {
 
     #[test]
     fn an_exact_reader_ends_with_74_at_a_loss_and_a_terminal_repaints() {
-        let mut exact = Follow::new(true);
+        let mut exact = Follow::new(true, true);
         exact.attached(&attached(Verdict::Continuous, 0));
         assert_eq!(exact.attached(&attached(Verdict::Gap, 9)).then, Next::Over(LOST));
-        let mut hole = Follow::new(true);
+        let mut hole = Follow::new(true, true);
         hole.attached(&attached(Verdict::Continuous, 0));
         assert_eq!(hole.bytes(5, Bytes::from_static(b"x")).then, Next::Over(LOST));
-        let mut terminal = Follow::new(false);
+        let mut terminal = Follow::new(false, false);
         terminal.attached(&attached(Verdict::Continuous, 0));
         assert_eq!(terminal.attached(&attached(Verdict::Gap, 9)).then, Next::Attach);
         assert_eq!(terminal.cursor(), None);
         // What `--from start` finds gone is only said.
-        let mut start = Follow::new(true);
+        let mut start = Follow::new(true, true);
         assert_eq!(start.attached(&attached(Verdict::Gap, 9)).then, Next::Stay);
     }
 
     #[test]
     fn the_end_gives_the_status_and_any_other_detaching_attaches_again() {
-        let mut follow = Follow::new(false);
+        let mut follow = Follow::new(false, false);
         let detached = || Body::Detached(v1::Detached::default());
         assert_eq!(follow.message(detached()).then, Next::Attach);
         let exit = v1::Exit { how: Some(v1::exit::How::Code(3)) };

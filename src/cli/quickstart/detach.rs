@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::cli::arguments::DoorArguments;
@@ -17,6 +17,8 @@ use crate::sys::readiness;
 
 /// A loaded machine needs seconds; more is a fault that somebody should look at.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// A process without output is at its end, unless it hangs there.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// Where the one that serves this directory has its doors. One that is just starting is waited for.
 pub(super) fn served(tree: &Tree) -> Result<Endpoints, Failure> {
@@ -55,10 +57,10 @@ pub(super) fn start(tree: &Tree, doors: &DoorArguments, client_key: Option<&Path
         }
         Some(line)
     });
-    if said.is_some_and(|line| line.trim_end() == "ready") {
+    if said.as_ref().is_some_and(|line| line.trim_end() == "ready") {
         return Endpoints::read(&tree.endpoints).about(tree.endpoints.display(), "start it again");
     }
-    let status = child.try_wait().ok().flatten().and_then(|status| status.code());
+    let status = if said.is_some() { status(&mut child) } else { None };
     let told = std::fs::read_to_string(&console).unwrap_or_default();
     let last: Vec<&str> = told.lines().rev().take(10).collect();
     Err(Failure {
@@ -69,4 +71,16 @@ pub(super) fn start(tree: &Tree, doors: &DoorArguments, client_key: Option<&Path
             last.into_iter().rev().collect::<Vec<_>>().join("\n")
         ),
     })
+}
+
+/// Its exit status: its output ends a moment before the process does.
+fn status(child: &mut Child) -> Option<i32> {
+    let since = Instant::now();
+    while since.elapsed() < ENDING {
+        if let Some(status) = child.try_wait().ok()? {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    None
 }

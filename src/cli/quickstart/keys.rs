@@ -78,6 +78,10 @@ pub(super) fn client_pair(path: &Path, owner: files::Owner) -> Result<String, Fa
     let text = key.to_openssh().about("a client key", "this is a fault of the program")?;
     let line = format!("{} portcullis-client", key.public().line());
     let cure = "make its directory writable";
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+        // A home that never used ssh.
+        files::directory(parent, 0o700, owner).about(parent.display(), cure)?;
+    }
     files::put(path, text.as_bytes(), 0o600, owner).about(path.display(), cure)?;
     let public = path.with_extension("pub");
     files::put(&public, format!("{line}\n").as_bytes(), 0o644, owner).about(public.display(), cure)?;

@@ -79,7 +79,7 @@ struct Shared {
     session_starts: Limiter<KeyId>,
     messages: Limiter<KeyId>,
     input: Limiter<KeyId>,
-    told: Limiter<Prefix>,
+    told: Limiter<(Prefix, &'static str)>,
     refused: AtomicU64,
     evicted: AtomicU64,
     expired: AtomicU64,
@@ -184,10 +184,10 @@ impl Admission {
         Ok(LiveConnection { admission: self.clone(), key: key.clone() })
     }
 
-    /// Whether a refusal by rate is worth an entry in the log: one of each source and second. More would let whoever is
-    /// refused fill the disk.
-    pub(crate) fn is_news(&self, peer: IpAddr) -> bool {
-        self.0.told.check(&Prefix::of(peer)).is_ok()
+    /// Whether a refusal by rate is worth an entry in the log: one of each source, kind and second. More would let whoever
+    /// is refused fill the disk.
+    pub(crate) fn is_news(&self, peer: IpAddr, kind: &'static str) -> bool {
+        self.0.told.check(&(Prefix::of(peer), kind)).is_ok()
     }
 
     /// What has happened so far.

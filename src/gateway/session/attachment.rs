@@ -18,7 +18,8 @@ use crate::screen::InputFilter;
 use crate::wire::v1;
 use crate::wire::v1::to_host::Body as ToHostBody;
 
-/// A holding viewer renews its hold when it moved so far, or when a third of the time is over.
+/// A holding viewer renews its hold when it moved so far, at least four times in a ring's length, or when a third of the
+/// time is over.
 const HOLD_STEP: u64 = 256 * 1024;
 
 /// What a viewer is told, in the order in which it has to be told. Snapshot, Bytes and Frame data go to the terminal as they are.
@@ -103,7 +104,8 @@ impl Attachment {
                     Next::Repaint(reason) => state.ask_repaint(self.number, reason),
                 }
             };
-            if self.session.tell(question).is_err() {
+            // One that waits for its turn is sent when an answer makes room.
+            if question.is_some_and(|question| self.session.tell(question).is_err()) {
                 self.session.lock().detach_viewer(self.number, "host-gone");
             }
         }
@@ -175,15 +177,16 @@ impl Attachment {
         if !self.drives {
             return;
         }
-        let alone = {
+        let (alone, step) = {
             let state = self.session.lock();
-            state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(|slot| slot.is_exact())
+            let alone = state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(|slot| slot.is_exact());
+            (alone, HOLD_STEP.min(state.ring_capacity / 4))
         };
         let at = offset.plus(data.len() as u64);
         let now = Instant::now();
         let stale = self
             .held
-            .is_none_or(|(from, since)| at.since(from) >= HOLD_STEP || now.saturating_duration_since(since) > HOLD / 3);
+            .is_none_or(|(from, since)| at.since(from) >= step || now.saturating_duration_since(since) > HOLD / 3);
         if alone && stale {
             self.held = Some((at, now));
             let _ = self.session.hold(at, HOLD);
@@ -248,22 +251,24 @@ impl Session {
 }
 
 impl State {
-    fn ask_read(&mut self, viewer: ViewerNumber, from: Offset) -> ToHostBody {
+    fn ask_read(&mut self, viewer: ViewerNumber, from: Offset) -> Option<ToHostBody> {
         let request = self.number_request();
         self.requests.insert(request, Requester::Viewer(viewer));
         if let Some(slot) = self.slots.get_mut(&viewer) {
             slot.reads(request);
         }
-        ToHostBody::Read(v1::Read { request, from: from.0, to: from.plus(super::slot::READ).0 })
+        let read = v1::Read { request, from: from.0, to: from.plus(super::slot::READ).0 };
+        self.questions.ask(ToHostBody::Read(read))
     }
 
-    pub(super) fn ask_repaint(&mut self, viewer: ViewerNumber, reason: &'static str) -> ToHostBody {
+    pub(super) fn ask_repaint(&mut self, viewer: ViewerNumber, reason: &'static str) -> Option<ToHostBody> {
         let request = self.number_request();
         self.requests.insert(request, Requester::Viewer(viewer));
         if let Some(slot) = self.slots.get_mut(&viewer) {
             slot.paints(request, reason);
         }
-        ToHostBody::Snapshot(v1::TakeSnapshot { request, kind: v1::SnapshotKind::Repaint.into(), history: 0 })
+        let kind = v1::SnapshotKind::Repaint.into();
+        self.questions.ask(ToHostBody::Snapshot(v1::TakeSnapshot { request, kind, history: 0 }))
     }
 
     pub(super) fn detach_viewer(&mut self, viewer: ViewerNumber, reason: &'static str) {
@@ -304,7 +309,7 @@ impl State {
             messages.extend(self.start_live());
         }
         for viewer in repaint {
-            messages.push(self.ask_repaint(viewer, "resized"));
+            messages.extend(self.ask_repaint(viewer, "resized"));
         }
         if self.stop_live() {
             messages.push(ToHostBody::Live(v1::Live { on: false }));
@@ -320,10 +325,9 @@ impl State {
         self.live = true;
         let request = self.number_request();
         self.requests.insert(request, Requester::Viewer(0));
-        vec![
-            ToHostBody::Live(v1::Live { on: true }),
-            ToHostBody::Read(v1::Read { request, from: u64::MAX - 1, to: u64::MAX }),
-        ]
+        let mut messages = vec![ToHostBody::Live(v1::Live { on: true })];
+        messages.extend(self.questions.ask(ToHostBody::Read(v1::Read { request, from: u64::MAX - 1, to: u64::MAX })));
+        messages
     }
 
     /// True when nobody wants output any more: the ring is freed and the host told.

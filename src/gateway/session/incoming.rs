@@ -78,8 +78,18 @@ impl State {
         match body {
             // A second hello means nothing.
             Body::Hello(_) => {}
-            Body::Data(data) => self.take_data(data),
-            Body::Snapshot(snapshot) => self.take_snapshot(snapshot),
+            Body::Data(data) => {
+                if !data.more {
+                    answers.extend(self.questions.read_answered());
+                }
+                self.take_data(data);
+            }
+            Body::Snapshot(snapshot) => {
+                if !snapshot.more {
+                    answers.extend(self.questions.snapshot_answered());
+                }
+                self.take_snapshot(snapshot);
+            }
             Body::Frame(frame) => {
                 if let Some(slot) = self.slots.get_mut(&frame.viewer) {
                     slot.frame_answer(&frame.data, frame.more);

@@ -68,7 +68,7 @@ pub(crate) async fn connect(hosts: BorrowedFd<'_>, id: SessionId, journal: Journ
         return Err(LinkEnd::Hello("it names another session".into()));
     }
     let log_id = summary.log_id.parse().map_err(|_| LinkEnd::Hello("its log id is not one".into()))?;
-    let state = Mutex::new(State::new(summary, log_id));
+    let state = Mutex::new(State::new(summary, log_id, hello.ring_capacity));
     let shared = Shared { id, state, outgoing, journal, forgotten: AtomicBool::new(false) };
     Ok(Linked { session: Session(Arc::new(shared)), reader })
 }

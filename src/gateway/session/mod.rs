@@ -5,6 +5,7 @@ mod attachment;
 mod incoming;
 mod link;
 mod outgoing;
+mod questions;
 mod slot;
 mod state;
 
@@ -55,6 +56,11 @@ impl Session {
         self.lock().summary()
     }
 
+    /// What its host last said of itself; none before the first word.
+    pub(crate) fn host_status(&self) -> Option<v1::HostStatus> {
+        self.lock().status.clone()
+    }
+
     /// The account it runs as; none for a host that said nonsense.
     pub(crate) fn account(&self) -> Option<AccountName> {
         self.lock().summary.account.parse().ok()
@@ -78,11 +84,6 @@ impl Session {
     /// True once its host was told to go.
     pub(crate) fn was_forgotten(&self) -> bool {
         self.0.forgotten.load(Ordering::Relaxed)
-    }
-
-    /// The host's last word on itself.
-    pub(crate) fn status(&self) -> Option<v1::HostStatus> {
-        self.lock().status.clone()
     }
 
     /// True once the agent has ended.
@@ -190,7 +191,8 @@ impl Session {
     /// Sends a numbered question and waits for its whole answer.
     async fn ask(&self, question: impl FnOnce(u32) -> ToHostBody) -> Result<Reply, SessionError> {
         let (request, answer) = self.lock().open_request();
-        let outcome = match self.tell(question(request)) {
+        let question = self.lock().questions.ask(question(request));
+        let outcome = match question.map_or(Ok(()), |question| self.tell(question)) {
             Ok(()) => tokio::time::timeout(HOST_DEADLINE, answer).await,
             Err(error) => {
                 self.lock().requests.remove(&request);

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::attachment::ViewerItem;
+use super::questions::Questions;
 use super::slot::Slot;
 use crate::base::{LogId, Offset, SHARED_RING, WinSize, WriterId};
 use crate::gateway::error::SessionError;
@@ -43,6 +44,8 @@ pub(super) struct State {
     /// None: output is not live, or where it begins is not known yet.
     pub(super) ring: Option<SharedRing>,
     pub(super) live: bool,
+    /// Bytes that the host's ring keeps.
+    pub(super) ring_capacity: u64,
     pub(super) slots: HashMap<ViewerNumber, Slot>,
     pub(super) size: SizePolicy,
     /// Who typed last.
@@ -50,6 +53,7 @@ pub(super) struct State {
     pub(super) ended: Option<(v1::Exit, Offset)>,
     pub(super) link_gone: bool,
     pub(super) requests: HashMap<u32, Requester>,
+    pub(super) questions: Questions,
     pub(super) sends: HashMap<WriterId, oneshot::Sender<Result<(), SessionError>>>,
     pub(super) waiting_for_end: Vec<oneshot::Sender<()>>,
     /// The host's last word on itself, for metrics.
@@ -59,7 +63,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(summary: v1::Session, log_id: LogId) -> Self {
+    pub(super) fn new(summary: v1::Session, log_id: LogId, ring_capacity: u64) -> Self {
         let size = summary.size.unwrap_or_default();
         let known_head = Offset(summary.head);
         let ended = summary.exit.clone().filter(|_| summary.state == i32::from(v1::State::Ended));
@@ -68,12 +72,14 @@ impl State {
             known_head,
             ring: None,
             live: false,
+            ring_capacity,
             slots: HashMap::new(),
             size: SizePolicy::new(WinSize::clamped(size.cols, size.rows)),
             typist: None,
             ended: ended.map(|exit| (exit, known_head)),
             link_gone: false,
             requests: HashMap::new(),
+            questions: Questions::default(),
             sends: HashMap::new(),
             waiting_for_end: Vec::new(),
             status: None,

@@ -9,7 +9,7 @@ use portcullis::wire::v1::{self, client_message::Body as Ask, server_message::Bo
 use portcullis::wire::{BinaryFrame, decode_server, encode_client};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::HANG;
 use super::place::Place;
@@ -46,7 +46,14 @@ impl Wss {
 
     /// The same; what the gateway said instead of `ready`.
     pub async fn try_login(address: &str, dialled: &str, key: &str, user: &str) -> Result<Self, Heard> {
-        let (mut socket, exporter) = open(address).await;
+        let tcp = TcpStream::connect(address).await.map_err(|_| Heard::Closed(None))?;
+        Self::try_login_on(tcp, dialled, key, user).await
+    }
+
+    /// The same on a TCP connection that is there; one that breaks is `Closed`.
+    pub async fn try_login_on(tcp: TcpStream, dialled: &str, key: &str, user: &str) -> Result<Self, Heard> {
+        let gone = |_| Heard::Closed(None);
+        let (mut socket, exporter) = try_open_on(tcp, dialled).await.map_err(gone)?;
         let challenge = match hear(&mut socket).await {
             Heard::Said(_, Say::Challenge(challenge)) => challenge,
             other => return Err(other),
@@ -76,7 +83,7 @@ impl Wss {
             client: "tests".into(),
         };
         let mut this = Self { socket, ready: v1::Ready::default(), next_id: 1, waiting: VecDeque::new() };
-        this.say(1, Ask::Login(login)).await;
+        this.try_say(1, Ask::Login(login)).await.map_err(gone)?;
         match hear(&mut this.socket).await {
             Heard::Said(_, Say::Ready(ready)) => {
                 portcullis::authn::verify_server_proof(&server, &signed.message, &ready.signature).unwrap();
@@ -89,8 +96,13 @@ impl Wss {
 
     /// Sends a request without waiting.
     pub async fn say(&mut self, id: u64, body: Ask) {
+        self.try_say(id, body).await.unwrap();
+    }
+
+    /// The same on a connection that may break.
+    pub async fn try_say(&mut self, id: u64, body: Ask) -> Result<(), Error> {
         let text = encode_client(&v1::ClientMessage { id, body: Some(body) }).unwrap();
-        self.socket.send(Message::text(text)).await.unwrap();
+        self.socket.send(Message::text(text)).await
     }
 
     /// Sends a request and waits for its answer; everything else is kept for `next`.
@@ -126,8 +138,13 @@ impl Wss {
 
     /// Types bytes at an input offset.
     pub async fn input(&mut self, channel: u32, offset: u64, bytes: &[u8]) {
+        self.try_input(channel, offset, bytes).await.unwrap();
+    }
+
+    /// The same on a connection that may break.
+    pub async fn try_input(&mut self, channel: u32, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let frame = BinaryFrame::encode(channel, portcullis::base::Offset(offset), bytes);
-        self.socket.send(Message::binary(frame)).await.unwrap();
+        self.socket.send(Message::binary(frame)).await
     }
 
     /// The next thing heard.
@@ -167,17 +184,25 @@ pub async fn open(address: &str) -> (WebSocketStream<Tls>, [u8; 32]) {
 
 /// The same on a TCP connection that is there.
 pub async fn open_on(tcp: TcpStream, address: &str) -> (WebSocketStream<Tls>, [u8; 32]) {
+    try_open_on(tcp, address).await.unwrap()
+}
+
+/// The same where the connection may break.
+pub async fn try_open_on(tcp: TcpStream, address: &str) -> Result<(WebSocketStream<Tls>, [u8; 32]), Error> {
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-    let tls = tokio_rustls::TlsConnector::from(Arc::new(careless())).connect(name, tcp).await.unwrap();
+    tcp.set_nodelay(true)?;
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(careless())).connect(name, tcp).await?;
     let exporter = tls.get_ref().1.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).unwrap();
-    let (socket, _) = tokio_tungstenite::client_async(format!("wss://{address}/v1/ws"), tls).await.unwrap();
-    (socket, exporter)
+    let (socket, _) = tokio_tungstenite::client_async(format!("wss://{address}/v1/ws"), tls).await?;
+    Ok((socket, exporter))
 }
 
 /// The next message of a socket.
 pub async fn hear(socket: &mut WebSocketStream<Tls>) -> Heard {
+    // Pings are no news, so the deadline stands across them.
+    let deadline = tokio::time::Instant::now() + HANG;
     loop {
-        let frame = tokio::time::timeout(HANG, socket.next()).await.expect("nothing came");
+        let frame = tokio::time::timeout_at(deadline, socket.next()).await.expect("nothing came");
         match frame {
             Some(Ok(Message::Text(text))) => {
                 let message = decode_server(&text).unwrap();

@@ -48,6 +48,8 @@ pub struct Place {
     pub environment: Vec<(String, String)>,
     /// More words for quickstart.
     pub words: Vec<String>,
+    /// What quickstart printed until it served.
+    pub said: String,
 }
 
 impl Place {
@@ -75,6 +77,7 @@ impl Place {
             reachable: None,
             environment: Vec::new(),
             words: Vec::new(),
+            said: String::new(),
         }
     }
 
@@ -114,6 +117,7 @@ impl Place {
             }
         }
         std::thread::spawn(move || lines.for_each(drop));
+        self.said = said;
         self.child = Some(child);
         let program = arguments(self.gateway_pid()).into_iter().next().unwrap_or_default();
         self.reachable =

@@ -1,5 +1,6 @@
 //! A terminal that somebody else wrote: one tmux server of its own, one pane, no status line.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use super::place::run;
@@ -64,9 +65,10 @@ impl Tmux {
         run(self.command().args(["capture-pane", "-p"]))
     }
 
-    /// The same with colours and attributes.
+    /// The same with colours and attributes, one line for each row. Plain blanks at the end of a row are left out: whether
+    /// they were printed or are what an erased row has, nobody can see.
     pub fn cells(&self) -> String {
-        run(self.command().args(["capture-pane", "-p", "-e", "-N"]))
+        rows(&run(self.command().args(["capture-pane", "-p", "-e", "-N"])))
     }
 
     /// A format of tmux.
@@ -110,4 +112,70 @@ impl Drop for Tmux {
 
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// What `capture-pane -e` wrote, with the whole pen before each run instead of its changes.
+fn rows(captured: &str) -> String {
+    let mut pen = BTreeMap::new();
+    let mut rows = Vec::new();
+    for line in captured.lines() {
+        let mut runs: Vec<(String, String)> = Vec::new();
+        let mut pieces = line.split("\x1b[");
+        let first = pieces.next().map(|text| ("", text));
+        let changes = pieces.map(|piece| piece.split_once('m').unwrap_or_else(|| panic!("{piece:?} in {line:?}")));
+        for (at, (change, text)) in first.into_iter().chain(changes).enumerate() {
+            if at > 0 {
+                apply(&mut pen, change);
+            }
+            let now = pen.values().cloned().collect::<Vec<_>>().join(" ");
+            match runs.last_mut() {
+                Some((same, so_far)) if *same == now => so_far.push_str(text),
+                _ if text.is_empty() => {}
+                _ => runs.push((now, text.to_owned())),
+            }
+        }
+        // Background, underline, inverse, strike and overline are seen on a blank too.
+        let is_plain = |pen: &str| {
+            pen.split(' ').all(|one| one.is_empty() || ["fg", "1", "2", "3"].iter().any(|start| one.starts_with(start)))
+        };
+        while let Some((_, text)) = runs.last_mut().filter(|(pen, _)| is_plain(pen)) {
+            text.truncate(text.trim_end_matches(' ').len());
+            if !text.is_empty() {
+                break;
+            }
+            runs.pop();
+        }
+        rows.push(format!("{runs:?}"));
+    }
+    rows.join("\n")
+}
+
+/// Parameters of one SGR. tmux takes attributes back only by a reset.
+fn apply(pen: &mut BTreeMap<String, String>, change: &str) {
+    let mut parameters = change.split(';');
+    while let Some(parameter) = parameters.next() {
+        let number = parameter.parse().unwrap_or(u16::MAX);
+        let color = |pen: &mut BTreeMap<String, String>, layer: &str, value: String| {
+            pen.insert(layer.into(), format!("{layer}={value}"));
+        };
+        match number {
+            0 => pen.clear(),
+            38 | 48 | 58 => {
+                let layer = match number {
+                    38 => "fg",
+                    48 => "bg",
+                    _ => "line",
+                };
+                let kind = parameters.next().unwrap_or_default();
+                let count = if kind == "2" { 3 } else { 1 };
+                let value: Vec<_> = parameters.by_ref().take(count).collect();
+                color(pen, layer, format!("{kind}:{}", value.join(",")));
+            }
+            39 => drop(pen.remove("fg")),
+            49 => drop(pen.remove("bg")),
+            30..=37 | 90..=97 => color(pen, "fg", parameter.into()),
+            40..=47 | 100..=107 => color(pen, "bg", parameter.into()),
+            _ => drop(pen.insert(parameter.into(), parameter.into())),
+        }
+    }
 }
