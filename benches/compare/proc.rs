@@ -34,7 +34,9 @@ pub(crate) struct Busy(Child);
 
 impl Busy {
     pub(crate) fn start() -> Result<Self> {
-        let child = Command::new("taskset").args(["-c", "1"]).arg(std::env::current_exe()?).arg("spin").spawn()?;
+        // Of normal priority also when the bench itself was started with a higher one.
+        let words = ["--other", "0", "nice", "-n", "0", "taskset", "-c", "1"];
+        let child = Command::new("chrt").args(words).arg(std::env::current_exe()?).arg("spin").spawn()?;
         Ok(Self(child))
     }
 }

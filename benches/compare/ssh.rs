@@ -75,4 +75,9 @@ impl SshLine {
             }
         }
     }
+
+    /// Ends the channel: a connection has only so many. The library tells nobody of the other side's answer.
+    pub(crate) async fn close(self) -> Result<()> {
+        Ok(self.channel.close().await?)
+    }
 }

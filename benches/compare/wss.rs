@@ -169,13 +169,6 @@ impl WssLine {
             }
         }
     }
-
-    /// Gives the connection back, still attached to nothing.
-    pub(crate) async fn detach(mut self) -> Result<Connection> {
-        self.connection.ask(Ask::Detach(v1::Detach { channel: CHANNEL })).await?;
-        self.connection.early.clear();
-        Ok(self.connection)
-    }
 }
 
 /// What goes to the terminal, of a message that carries such.

@@ -34,15 +34,15 @@ pub(super) async fn run(stage: &Stage, plan: Plan) -> Result<()> {
         for _ in 0..EACH {
             let begin = Instant::now();
             let line = openssh.exec(&format!("tmux -L {socket} attach"), Some(SIZE)).await?;
-            tmux.push(complete(Line::Ssh(line), begin).await?.1);
+            tmux.push(complete(Line::Ssh(line), begin).await?);
             let begin = Instant::now();
             let line = ssh.exec(&format!("attach {name}"), Some(SIZE)).await?;
-            ours.push(complete(Line::Ssh(line), begin).await?.1);
+            ours.push(complete(Line::Ssh(line), begin).await?);
             let connection = stage.wss().await?;
             let begin = Instant::now();
-            let line = connection.attach(&name, ViewerMode::Raw).await?;
-            let (line, taken) = complete(Line::Wss(line), begin).await?;
-            wss.push(taken);
+            let mut line = Line::Wss(connection.attach(&name, ViewerMode::Raw).await?);
+            line.until(MARK).await?;
+            wss.push(begin.elapsed().as_secs_f64() * 1e3);
             if let Line::Wss(mut line) = line {
                 let begin = Instant::now();
                 let length = line.history(HISTORY).await?;
@@ -50,7 +50,6 @@ pub(super) async fn run(stage: &Stage, plan: Plan) -> Result<()> {
                 if history.len() == 1 {
                     println!("{HISTORY} lines of history: {length} bytes");
                 }
-                line.detach().await?;
             }
         }
         table.round(vec![median(&tmux), median(&ours), median(&wss)]);
@@ -62,8 +61,12 @@ pub(super) async fn run(stage: &Stage, plan: Plan) -> Result<()> {
     Ok(())
 }
 
-async fn complete(mut line: Line, begin: Instant) -> Result<(Line, f64)> {
+/// Milliseconds to the last cell; the channel is closed before the next is opened.
+async fn complete(mut line: Line, begin: Instant) -> Result<f64> {
     line.until(MARK).await?;
     let taken = begin.elapsed().as_secs_f64() * 1e3;
-    Ok((line, taken))
+    if let Line::Ssh(line) = line {
+        line.close().await?;
+    }
+    Ok(taken)
 }
