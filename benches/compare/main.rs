@@ -20,7 +20,6 @@ pub(crate) struct Plan {
     mebibytes: usize,
     logins: usize,
     viewers: usize,
-    seconds: usize,
 }
 
 impl Plan {
@@ -34,7 +33,6 @@ impl Plan {
             mebibytes: number("MIB", 64),
             logins: number("LOGINS", 64),
             viewers: number("VIEWERS", 200),
-            seconds: number("SECONDS", 6),
         }
     }
 }

@@ -130,10 +130,10 @@ fn raw(lines: bool) -> Result<()> {
 }
 
 fn say(bytes: &[u8]) -> Result<()> {
-    let mut out = rustix::stdio::stdout();
+    let out = rustix::stdio::stdout();
     let mut left = bytes;
     while !left.is_empty() {
-        let written = rustix::io::write(&mut out, left)?;
+        let written = rustix::io::write(out, left)?;
         left = &left[written..];
     }
     Ok(())

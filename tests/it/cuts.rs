@@ -122,14 +122,14 @@ async fn the_local_client_without_a_terminal_misses_nothing_and_types_everything
     let (place, proxy, generator) = behind_a_proxy(&[]).await;
     let mut local = Local::start(&place, &proxy.address, "start");
     place.verb(&["send", "main", &format!("exec {}", generator.line(RATE, 0))]);
-    let mut account = Account::default();
-    account.base = loop {
+    let base = loop {
         if let Some(base) = local.ready() {
             break base as u64;
         }
         assert!(local.child.try_wait().unwrap().is_none(), "{}", local.said());
         sleep(LOOK).await;
     };
+    let mut account = Account { base, ..Account::default() };
     let mut typed: Vec<u8> = Vec::new();
     let mut stdin = local.child.stdin.take();
     let (mut stopped, mut restarted) = (false, false);
