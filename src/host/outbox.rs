@@ -22,7 +22,7 @@ const ANSWERS: usize = 1024 * 1024;
 const MARKS: usize = 1024 * 1024;
 /// An acknowledgement waits so long for the echo: one wake-up of the gateway instead of two for each keystroke.
 const ACK_DELAY: Duration = Duration::from_millis(4);
-/// Reads that may be outstanding (link v1).
+/// Reads that may be outstanding (link v1); the gateway lets further ones wait.
 const READS: usize = 4;
 
 /// An answer that may be longer than a frame.
@@ -228,7 +228,8 @@ impl Outbox {
     fn put_data(&mut self, ring: &Ring) {
         let Some(read) = self.reads.front_mut() else { return };
         let mut message = Data { request: read.request, ..Data::default() };
-        if let Some((from, to)) = lost(read.next, ring.tail().min(read.to)) {
+        // The whole hole, also beyond what was asked: whoever reads on learns once how much is gone.
+        if let Some((from, to)) = lost(read.next, ring.tail()).filter(|_| read.next < read.to) {
             (message.lost_from, message.lost_to) = (from.0, to.0);
             read.next = to;
         }
