@@ -312,14 +312,15 @@ fn a_broken_line_leaves_the_session_running() {
     let window = tmux.open("main", (80, 24), &place.ssh(&["-t"], &["attach", "main"]));
     eventually("a viewer", || (viewers(&place, "main") == 1).then_some(()));
     window.line("sleep 1000 & echo job $! end");
-    let screen = window.until(" end\n");
-    let job = screen.lines().find_map(|line| line.strip_prefix("job ")?.strip_suffix(" end")?.parse().ok());
+    let job: u32 = eventually("the job's pid", || {
+        window.screen().lines().find_map(|line| line.strip_prefix("job ")?.strip_suffix(" end")?.parse().ok())
+    });
     window.keys(&["Enter"]);
     window.text("~.");
     assert_eq!(window.status(), 255);
     eventually("the viewer's end", || (viewers(&place, "main") == 0).then_some(()));
     assert!(good(&place, &["ls"]).contains("running"));
-    assert!(is_alive(job.unwrap_or_else(|| panic!("{screen}"))), "the session's job was hung up");
+    assert!(is_alive(job), "the session's job was hung up");
     // Killing the client does the same.
     let child = piped(&place, &["attach", "main"]);
     eventually("a viewer", || (viewers(&place, "main") == 1).then_some(()));

@@ -111,7 +111,10 @@ impl State {
                 self.take_end(ended.exit.unwrap_or_default(), Offset(ended.offset));
             }
             Body::Status(status) => {
-                self.known_head = self.known_head.max(Offset(status.head));
+                if !self.live {
+                    // While output is live its own offsets say it; a status may be ahead of them.
+                    self.known_head = self.known_head.max(Offset(status.head));
+                }
                 self.summary.tail = status.tail;
                 self.summary.last_input = self.summary.last_input.max(status.last_input);
                 self.summary.last_output = self.summary.last_output.max(status.last_output);

@@ -82,13 +82,23 @@ pub(super) struct Slot {
     cursor: Offset,
     /// Attached with a cursor or exact: gets the log from the host's ring as long as that holds it.
     owed: bool,
+    /// A screen viewer whose next byte is gone: the next thing is a repaint.
+    outrun: bool,
     queue: VecDeque<(Offset, ViewerItem)>,
     waker: Option<Waker>,
 }
 
 impl Slot {
     pub(super) fn new(looks: Looks) -> Self {
-        Self { looks, phase: Phase::Opening, cursor: Offset::ZERO, owed: false, queue: VecDeque::new(), waker: None }
+        Self {
+            looks,
+            phase: Phase::Opening,
+            cursor: Offset::ZERO,
+            owed: false,
+            outrun: false,
+            queue: VecDeque::new(),
+            waker: None,
+        }
     }
 
     pub(super) fn who(&self) -> &str {
@@ -143,6 +153,7 @@ impl Slot {
 
     /// A repaint was asked for under this number.
     pub(super) fn paints(&mut self, request: u32, reason: &'static str) {
+        self.outrun = false;
         self.phase = Phase::Painting { request, collected: BytesMut::new(), reason };
     }
 
@@ -181,7 +192,10 @@ impl Slot {
         if !more {
             *asked = None;
         }
-        if let Some((from, to)) = lost {
+        if lost.is_some() && !self.owed {
+            // A screen viewer that even the host's ring has overtaken wants the screen, not what is left of the log.
+            self.outrun = true;
+        } else if let Some((from, to)) = lost {
             self.queue.push_front((from, ViewerItem::Lost { from, to }));
         } else if at == expected && !data.is_empty() {
             pieces.push_back(data);
@@ -303,10 +317,12 @@ impl Slot {
             return Next::Item(item);
         }
         let Phase::Reading { asked, .. } = &self.phase else { return Next::Wait };
+        // Also at the ring's head: output that came while nobody looked never was in the ring.
         let behind = view.known_head.since(self.cursor);
-        let in_ring = view.ring.is_some_and(|ring| ring.holds(self.cursor));
-        if asked.is_some() || in_ring || behind == 0 {
+        if asked.is_some() || behind == 0 {
             Next::Wait
+        } else if self.outrun {
+            Next::Repaint("lagging")
         } else if self.owed || behind <= SHARED_RING as u64 {
             Next::CatchUp(self.cursor)
         } else {
