@@ -1,6 +1,6 @@
 //! Whose window the session's size follows (policy `latest`); pure: time and viewers are arguments, nothing is drawn here.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::base::{SIZE_HYSTERESIS, WinSize};
@@ -13,14 +13,14 @@ pub(crate) type ViewerNumber = u32;
 pub(crate) struct SizePolicy {
     effective: WinSize,
     owner: Option<ViewerNumber>,
-    drivers: HashMap<ViewerNumber, WinSize>,
+    drivers: BTreeMap<ViewerNumber, WinSize>,
     last_input: Option<(ViewerNumber, Instant)>,
 }
 
 impl SizePolicy {
     /// With the grid that the host reports.
     pub(crate) fn new(effective: WinSize) -> Self {
-        Self { effective, owner: None, drivers: HashMap::new(), last_input: None }
+        Self { effective, owner: None, drivers: BTreeMap::new(), last_input: None }
     }
 
     /// The grid now.

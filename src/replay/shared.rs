@@ -6,19 +6,26 @@ use bytes::Bytes;
 
 use crate::base::Offset;
 
-/// Pieces of the log from `tail` to `head` without a hole; the oldest pieces go when `capacity` bytes are exceeded.
+/// What a piece counts at least: with its allocation and its place in the queue it costs this much, and a program that prints
+/// byte by byte must not make the ring many times its capacity.
+const LEAST: usize = 256;
+
+/// Pieces of the log from `tail` to `head` without a hole; the oldest pieces go when `capacity` bytes are exceeded, each counted as
+/// 256 at least.
 #[derive(Debug)]
 pub struct SharedRing {
     pieces: VecDeque<(Offset, Bytes)>,
     tail: Offset,
     head: Offset,
+    /// Of all pieces, as they count.
+    cost: usize,
     capacity: usize,
 }
 
 impl SharedRing {
     /// An empty ring whose next byte will be at `at`.
     pub fn new(at: Offset, capacity: usize) -> Self {
-        Self { pieces: VecDeque::new(), tail: at, head: at, capacity }
+        Self { pieces: VecDeque::new(), tail: at, head: at, cost: 0, capacity }
     }
 
     /// The offset of the next byte to come.
@@ -33,11 +40,7 @@ impl SharedRing {
 
     /// Appends a piece. What is here already is cut off its front; after a hole the ring starts anew at the piece.
     pub fn push(&mut self, at: Offset, mut piece: Bytes) {
-        if at > self.head {
-            self.pieces.clear();
-            self.tail = at;
-            self.head = at;
-        }
+        self.skip_to(at);
         let known = self.head.since(at);
         if known >= piece.len() as u64 {
             return;
@@ -45,9 +48,11 @@ impl SharedRing {
         let piece = piece.split_off(known as usize);
         let start = self.head;
         self.head = start.plus(piece.len() as u64);
+        self.cost += piece.len().max(LEAST);
         self.pieces.push_back((start, piece));
-        while self.head.since(self.tail) > self.capacity as u64 {
+        while self.cost > self.capacity {
             let Some((_, oldest)) = self.pieces.pop_front() else { break };
+            self.cost -= oldest.len().max(LEAST);
             self.tail = self.tail.plus(oldest.len() as u64);
         }
     }
@@ -56,6 +61,7 @@ impl SharedRing {
     pub fn skip_to(&mut self, at: Offset) {
         if at > self.head {
             self.pieces.clear();
+            self.cost = 0;
             self.tail = at;
             self.head = at;
         }
@@ -71,8 +77,12 @@ impl SharedRing {
         if !self.holds(at) || at == self.head {
             return None;
         }
-        let index = self.pieces.partition_point(|(start, _)| *start <= at).checked_sub(1)?;
-        let (start, piece) = self.pieces.get(index)?;
+        // Nearly everybody wants the newest piece; looking for it among thousands is what a key's echo would wait for.
+        let newest = self.pieces.back().filter(|(start, _)| *start <= at);
+        let (start, piece) = match newest {
+            Some(newest) => newest,
+            None => self.pieces.get(self.pieces.partition_point(|(start, _)| *start <= at).checked_sub(1)?)?,
+        };
         let skip = at.since(*start) as usize;
         let end = piece.len().min(skip.saturating_add(most));
         Some(piece.slice(skip..end))
@@ -89,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_viewer_reads_what_was_pushed_from_any_offset() {
-        let mut ring = ring(100);
+        let mut ring = ring(4 * LEAST);
         ring.push(Offset(10), Bytes::from_static(b"abc"));
         ring.push(Offset(13), Bytes::from_static(b"defg"));
         assert_eq!(ring.read(Offset(10), 99).as_deref(), Some(&b"abc"[..]));
@@ -101,7 +111,7 @@ mod tests {
 
     #[test]
     fn doubles_are_cut_and_holes_start_anew() {
-        let mut ring = ring(100);
+        let mut ring = ring(4 * LEAST);
         ring.push(Offset(10), Bytes::from_static(b"abc"));
         ring.push(Offset(11), Bytes::from_static(b"bcde"));
         assert_eq!((ring.head(), ring.read(Offset(13), 9).as_deref()), (Offset(15), Some(&b"de"[..])));
@@ -112,11 +122,15 @@ mod tests {
 
     #[test]
     fn the_oldest_pieces_go() {
-        let mut ring = ring(4);
+        let mut ring = ring(4 * LEAST);
         for (index, byte) in (0u64..9).zip(b'a'..) {
             ring.push(Offset(10 + index), Bytes::from(vec![byte]));
         }
-        assert_eq!((ring.tail(), ring.head()), (Offset(15), Offset(19)));
+        assert_eq!((ring.tail(), ring.head()), (Offset(15), Offset(19)), "each counts as more than its one byte");
         assert_eq!(ring.read(Offset(15), 9).as_deref(), Some(&b"f"[..]));
+        ring.push(Offset(19), Bytes::from(vec![b'x'; 3 * LEAST + 1]));
+        assert_eq!((ring.tail(), ring.head()), (Offset(19), Offset(20 + 3 * LEAST as u64)));
+        ring.push(Offset(5000), Bytes::from(vec![b'y'; 4 * LEAST]));
+        assert_eq!((ring.tail(), ring.cost), (Offset(5000), 4 * LEAST), "a hole gives its cost back");
     }
 }

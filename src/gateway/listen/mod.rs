@@ -14,6 +14,7 @@ mod tls_tests;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,8 @@ where
 /// A connection with its TLS handshake done, on its way to log in.
 pub(crate) struct Secured {
     /// The stream inside TLS; the byte budget counts what is outside.
-    pub(crate) stream: TlsStream<Budgeted<Socket>>,
+    /// Boxed: a task keeps room for each place that its future ever moves a value to.
+    pub(crate) stream: Box<TlsStream<Budgeted<Socket>>>,
     /// Where it comes from.
     pub(crate) peer: SocketAddr,
     /// RFC 9266 tls-exporter; none below TLS 1.3.
@@ -91,10 +93,11 @@ where
     spawn_listener(listener, admission, turned_away, move |Accepted { stream, peer, permit }| {
         let (tls, door) = (tls.clone(), Arc::clone(&door));
         async move {
-            match tls.accept(stream).await {
+            // Boxed, so that the handshake's state goes with it.
+            match Box::pin(tls.accept(stream)).await {
                 Ok(stream) => {
                     let exporter = exporter(&stream);
-                    door(Secured { stream, peer, exporter, permit }).await;
+                    door(Secured { stream: Box::new(stream), peer, exporter, permit }).await;
                 }
                 Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
             }
@@ -123,7 +126,7 @@ where
             Ok((socket, peer)) => match admit(&admission, socket, peer) {
                 Ok(Some(accepted)) => {
                     let (pending, deadline) = (accepted.permit.pending(), accepted.permit.deadline());
-                    connections.spawn(guarded(door(accepted), pending, deadline, admission.clone()));
+                    connections.spawn(guarded(Box::pin(door(accepted)), pending, deadline, admission.clone()));
                 }
                 Ok(None) => {}
                 Err(refused) => turned_away(peer, &refused),
@@ -154,8 +157,12 @@ fn admit(admission: &Admission, socket: TcpStream, peer: SocketAddr) -> Result<O
 
 /// Runs a door. At the deadline the socket of a connection that is not logged in is shut down; the door then sees the
 /// end of its stream, and whatever tasks a library has made of it do too (dropping a future would not reach those).
-async fn guarded(door: impl Future<Output = ()>, pending: Arc<gate::Pending>, deadline: Instant, admission: Admission) {
-    let mut door = std::pin::pin!(door);
+async fn guarded(
+    mut door: Pin<Box<impl Future<Output = ()>>>,
+    pending: Arc<gate::Pending>,
+    deadline: Instant,
+    admission: Admission,
+) {
     if tokio::time::timeout_at(deadline.into(), &mut door).await.is_ok() {
         return;
     }

@@ -68,9 +68,18 @@ impl AsyncRead for Socket {
         loop {
             let mut guard = ready!(self.reading.poll_read_ready(cx))?;
             let space = buf.initialize_unfilled();
+            let asked = space.len();
             match guard.try_io(|socket| socket.get_ref().as_ref().read(space)) {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(result) => return Poll::Ready(result.map(|read| buf.advance(read))),
+                Ok(Err(error)) => return Poll::Ready(Err(error)),
+                Ok(Ok(read)) => {
+                    // Less than asked for: the socket is empty, and finding that out again would be a system call for each key.
+                    if 0 < read && read < asked {
+                        guard.clear_ready();
+                    }
+                    buf.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
                 Err(_would_block) => {}
             }
         }

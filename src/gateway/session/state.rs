@@ -1,6 +1,6 @@
 //! What is known about one session and who looks at it; synchronous, changed by frames of the host and by viewers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -46,15 +46,16 @@ pub(super) struct State {
     pub(super) live: bool,
     /// Bytes that the host's ring keeps.
     pub(super) ring_capacity: u64,
-    pub(super) slots: HashMap<ViewerNumber, Slot>,
+    // A handful of each, looked up for every key: ordered maps of a few entries cost less than a hash.
+    pub(super) slots: BTreeMap<ViewerNumber, Slot>,
     pub(super) size: SizePolicy,
     /// Who typed last.
     pub(super) typist: Option<ViewerNumber>,
     pub(super) ended: Option<(v1::Exit, Offset)>,
     pub(super) link_gone: bool,
-    pub(super) requests: HashMap<u32, Requester>,
+    pub(super) requests: BTreeMap<u32, Requester>,
     pub(super) questions: Questions,
-    pub(super) sends: HashMap<WriterId, oneshot::Sender<Result<(), SessionError>>>,
+    pub(super) sends: BTreeMap<WriterId, oneshot::Sender<Result<(), SessionError>>>,
     pub(super) waiting_for_end: Vec<oneshot::Sender<()>>,
     /// The host's last word on itself, for metrics.
     pub(super) status: Option<v1::HostStatus>,
@@ -73,14 +74,14 @@ impl State {
             ring: None,
             live: false,
             ring_capacity,
-            slots: HashMap::new(),
+            slots: BTreeMap::new(),
             size: SizePolicy::new(WinSize::clamped(size.cols, size.rows)),
             typist: None,
             ended: ended.map(|exit| (exit, known_head)),
             link_gone: false,
-            requests: HashMap::new(),
+            requests: BTreeMap::new(),
             questions: Questions::default(),
-            sends: HashMap::new(),
+            sends: BTreeMap::new(),
             waiting_for_end: Vec::new(),
             status: None,
             last_request: 0,
@@ -102,11 +103,10 @@ impl State {
         if self.link_gone {
             return Err(SessionError::HostGone);
         }
-        match (&self.ended, self.summary.name.parse()) {
-            (None, _) => Ok(()),
-            (Some(_), Ok(name)) => Err(SessionError::Ended(name)),
-            (Some(_), Err(error)) => Err(error.into()),
+        if self.ended.is_none() {
+            return Ok(());
         }
+        Err(self.summary.name.parse().map_or_else(SessionError::from, SessionError::Ended))
     }
 
     pub(super) fn open_request(&mut self) -> (u32, oneshot::Receiver<Reply>) {

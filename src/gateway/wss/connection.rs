@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
+use super::acks::Acks;
 use super::close::Close;
 use super::desk::{Asked, Desk, View};
 use super::meter::Metered;
@@ -22,6 +23,7 @@ use super::outbound::{Outbound, Rest, outbound, text};
 use super::requests::{Outcome, Pending};
 use crate::base::{KEEPALIVE, Offset, SILENT, WinSize};
 use crate::gateway::error::SessionError;
+use crate::gateway::session::ViewerItem;
 use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 use crate::wire::{BinaryFrame, decode_client};
 
@@ -62,6 +64,9 @@ struct Viewer<V> {
     rest: Option<Rest>,
     // A repaint is in the write buffer; the session hears of it when the buffer is empty.
     painted: bool,
+    // Input that was taken and not acknowledged yet, and what came behind it meanwhile.
+    taken: Option<u64>,
+    waiting: Option<ViewerItem>,
     over: bool,
 }
 
@@ -78,6 +83,7 @@ pub(super) struct Connection<S, D: Desk> {
     pending: FuturesUnordered<Pending<D::View>>,
     replies: VecDeque<(u64, Body)>,
     history: VecDeque<(u32, Rest)>,
+    acks: Acks,
     unflushed: bool,
     heard: Instant,
     pinged: Instant,
@@ -106,6 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
             pending: FuturesUnordered::new(),
             replies: VecDeque::new(),
             history: VecDeque::new(),
+            acks: Acks::default(),
             unflushed: false,
             heard: now,
             pinged: now,
@@ -146,6 +153,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
                 Ok(read) => read,
                 Err(end) => return Poll::Ready(end),
             };
+            if self.acks.poll_due(cx).is_ready() {
+                self.acknowledge();
+            }
             let answered = self.poll_pending(cx);
             let wrote = match self.poll_write(cx) {
                 Ok(wrote) => wrote,
@@ -293,6 +303,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
         self.replies.push_back((id, Body::Error(error)));
     }
 
+    fn acknowledge(&mut self) {
+        for viewer in &mut self.viewers {
+            let channel = viewer.channel;
+            let taken = viewer.taken.take();
+            self.replies.extend(taken.map(|offset| (0, Body::InputAck(v1::InputAck { channel, offset }))));
+        }
+    }
+
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> bool {
         let Poll::Ready(Some(outcome)) = Pin::new(&mut self.pending).poll_next(cx) else { return false };
         match outcome {
@@ -306,8 +324,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
                 match *result {
                     Ok((attached, view)) => {
                         self.replies.push_back((id, Body::Attached(v1::Attached { channel, ..attached })));
-                        let viewer = Viewer { channel, view, rest: None, painted: false, over: false };
-                        self.viewers.push(viewer);
+                        self.viewers.push(Viewer::new(channel, view));
                     }
                     Err(error) => self.replies.push_back((id, Body::Error(error_message(&error, channel)))),
                 }
@@ -366,7 +383,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
         }
         for _ in 0..self.viewers.len() {
             self.turn = (self.turn + 1) % self.viewers.len();
-            if let Some(message) = self.viewers.get_mut(self.turn).and_then(|viewer| viewer.next_message(cx)) {
+            if let Some(message) =
+                self.viewers.get_mut(self.turn).and_then(|viewer| viewer.next_message(cx, &mut self.acks))
+            {
                 return Some(message);
             }
         }
@@ -426,13 +445,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
 }
 
 impl<V: View> Viewer<V> {
-    fn next_message(&mut self, cx: &mut Context<'_>) -> Option<Message> {
+    fn new(channel: u32, view: V) -> Self {
+        Self { channel, view, rest: None, painted: false, taken: None, waiting: None, over: false }
+    }
+
+    fn next_message(&mut self, cx: &mut Context<'_>, acks: &mut Acks) -> Option<Message> {
         if self.over {
             return None;
         }
         let rest = match self.rest.take() {
             Some(rest) => rest,
-            None => match outbound(self.channel, self.poll_item(cx)?) {
+            None => match outbound(self.channel, self.next_item(cx, acks)?) {
                 Outbound::Rest(rest) => {
                     self.painted |= rest.is_paint();
                     rest
@@ -449,11 +472,31 @@ impl<V: View> Viewer<V> {
         Some(message)
     }
 
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Option<crate::gateway::session::ViewerItem> {
-        match self.view.poll_item(cx) {
-            Poll::Ready(item) => Some(item),
-            Poll::Pending => None,
+    // Acknowledgements are joined, output may overtake them, and nothing else may.
+    fn next_item(&mut self, cx: &mut Context<'_>, acks: &mut Acks) -> Option<ViewerItem> {
+        if self.waiting.is_some() {
+            return self.waiting.take();
         }
+        loop {
+            match self.view.poll_item(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(ViewerItem::InputTaken { offset }) => {
+                    self.taken = Some(offset);
+                    if acks.may_go(Instant::now()) {
+                        break;
+                    }
+                }
+                Poll::Ready(item @ ViewerItem::Bytes { .. }) => return Some(item),
+                Poll::Ready(item) => match self.taken {
+                    None => return Some(item),
+                    Some(_) => {
+                        self.waiting = Some(item);
+                        break;
+                    }
+                },
+            }
+        }
+        self.taken.take().map(|offset| ViewerItem::InputTaken { offset })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The wss door: HTTP/1.1 up to the upgrade, login, then one task for each connection. Does not know how TLS was made,
 //! nor what a session is made of.
 
+mod acks;
 mod close;
 mod connection;
 mod desk;
@@ -93,14 +94,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let metered = Metered::new(stream, PLAIN_BEFORE_LOGIN);
+    // Both parts are boxed, so that an idle viewer does not keep the room that its login needed.
     // Past the deadline in the HTTP part there is nobody to tell: no frame exists yet.
     let deadline = caller.deadline - TELL_EARLIER;
-    let mut socket = match timeout_at(deadline, accept(&desk, metered, &caller)).await {
+    let mut socket = match timeout_at(deadline, Box::pin(accept(&desk, metered, &caller))).await {
         Ok(Some(socket)) => socket,
         Ok(None) => return,
         Err(_) => return late(&desk, &caller),
     };
-    let grant = match timeout_at(deadline, login::log_in(&desk, &mut socket, &caller)).await {
+    let grant = match timeout_at(deadline, Box::pin(login::log_in(&desk, &mut socket, &caller))).await {
         Ok(Ok(grant)) => grant,
         Ok(Err(end)) => return goodbye(socket, end).await,
         Err(_) => {

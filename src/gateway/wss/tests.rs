@@ -290,6 +290,36 @@ async fn bytes_go_both_ways_and_a_viewer_is_gone_with_its_connection() {
 }
 
 #[tokio::test]
+async fn acknowledgements_of_a_flood_are_joined_and_nothing_but_output_overtakes_them() {
+    let gateway = gateway();
+    let mut socket = logged_in(&gateway).await;
+    attach(&mut socket, 7).await;
+    for offset in 1..=500 {
+        gateway.say(ViewerItem::InputTaken { offset });
+    }
+    gateway.say(ViewerItem::Bytes { offset: Offset(3), data: Bytes::from_static(b"hello") });
+    let exit = v1::Exit::default();
+    gateway.say(ViewerItem::Ended { exit, offset: Offset(8) });
+    let mut said = Vec::new();
+    while said.last() != Some(&"ended".to_owned()) {
+        said.push(match socket.next().await.unwrap().unwrap() {
+            Frame::Binary(_) => "bytes".to_owned(),
+            Frame::Text(text) => match decode_server(&text).unwrap().body.unwrap() {
+                Body::InputAck(ack) => format!("ack {}", ack.offset),
+                Body::Ended(_) => "ended".to_owned(),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(said, ["ack 1", "bytes", "ack 500", "ended"]);
+    // What nobody writes behind goes by itself.
+    gateway.say(ViewerItem::InputTaken { offset: 501 });
+    let (0, Body::InputAck(ack)) = body(&mut socket).await else { panic!("no ack") };
+    assert_eq!(ack.offset, 501);
+}
+
+#[tokio::test]
 async fn a_repaint_is_confirmed_once_it_is_written() {
     let gateway = gateway();
     let mut socket = logged_in(&gateway).await;

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::rig::{ACCOUNT, GATEWAY, HOST, HOST_SCRIPT, OTHER, Rig, as_account, id, status, test_account, wait_end};
+use super::rig::{ACCOUNT, GATEWAY, HOST, OTHER, Rig, as_account, id, status, test_account, wait_end};
 use crate::sys::process::{Kill, Process};
 use crate::sys::procfs;
 
@@ -46,18 +46,20 @@ fn owner(path: &Path) -> (u32, u32, u32) {
 
 #[test]
 fn host_and_agent_have_what_they_need_and_nothing_else() {
+    // The subshells hold what the mail needs; the shells themselves have closed all before the last word of each.
     let (mut rig, mut mail) = Rig::with(
         "proc",
-        "exec 9>$mail; echo $$ $(tty) >&9; : >/dev/tty && : <>$(tty) && echo reopened >&9; exec 9>&-; exec tail -f /dev/null",
-        HOST_SCRIPT,
+        "(exec 9>$mail; echo agent $$ $(tty) >&9; : >/dev/tty && : <>$(tty) && echo reopened >&9); exec tail -f /dev/null",
+        "printf x >&6; exec 6>&-; (echo settled >$out/mail; exec cat <&3 >/dev/null 2>&1); exec tail -f /dev/null",
         |_| {},
     );
     let mut gateway = rig.connect();
     let host = gateway.start(rig.order(1)).unwrap();
-    let line = mail.line();
-    let (agent, tty) = line.split_once(' ').unwrap();
+    let mut lines = [mail.line(), mail.line(), mail.line()];
+    lines.sort();
+    assert_eq!(lines[1..], ["reopened", "settled"]);
+    let [_, agent, tty] = *lines[0].split(' ').collect::<Vec<_>>() else { panic!("{lines:?}") };
     let agent: i32 = agent.parse().unwrap();
-    assert_eq!(mail.line(), "reopened");
     host_is_right(host, agent, &rig);
     agent_is_right(agent, host, tty, &rig);
     disk_is_right(host, agent, &rig);
