@@ -5,6 +5,7 @@ mod peers;
 mod proc;
 mod programs;
 mod pty;
+mod relay;
 mod ssh;
 mod stats;
 mod streams;
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
             std::hint::spin_loop();
         },
         ["drain", target, count] => runtime()?.block_on(figures::drain(target, count.parse()?)),
+        ["relay", kind] => relay::serve(kind),
         ["program", name, rest @ ..] => programs::run(name, rest),
         _ => bail!("usage: compare run GROUP...; groups: {}", figures::GROUPS.join(" ")),
     }

@@ -206,6 +206,11 @@ impl Stage {
         Ok(movers)
     }
 
+    /// The program that is measured.
+    pub(crate) fn measured(&self) -> PathBuf {
+        self.root.join("portcullis")
+    }
+
     /// What runs, for the output.
     pub(crate) fn ps(&self) -> String {
         let mut pids = proc::tree(self.served.id());

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -13,17 +14,7 @@ use crate::programs::{END, READY};
 
 /// Seconds from the first byte asked for to the last one read.
 pub(crate) fn bulk(mebibytes: usize) -> Result<f64> {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    let slave = open(ptsname(&master, Vec::new())?, OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["program", "bulk", &mebibytes.to_string()])
-        .stdin(Stdio::from(slave.try_clone()?))
-        .stdout(Stdio::from(slave.try_clone()?))
-        .stderr(Stdio::null())
-        .spawn()?;
-    drop(slave);
+    let (mut child, master) = program(&["program", "bulk", &mebibytes.to_string()])?;
     let mut master = File::from(master);
     let mut buffer = vec![0; 64 * 1024];
     until(&mut master, &mut buffer, READY)?;
@@ -34,6 +25,21 @@ pub(crate) fn bulk(mebibytes: usize) -> Result<f64> {
     child.kill().context("bulk program")?;
     child.wait()?;
     Ok(elapsed)
+}
+
+/// One of the bench's programs in a PTY of its own, and the PTY's master.
+pub(crate) fn program(words: &[&str]) -> Result<(Child, OwnedFd)> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let slave = open(ptsname(&master, Vec::new())?, OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?;
+    let child = Command::new(std::env::current_exe()?)
+        .args(words)
+        .stdin(Stdio::from(slave.try_clone()?))
+        .stdout(Stdio::from(slave))
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok((child, master))
 }
 
 fn until(master: &mut File, buffer: &mut [u8], wanted: &str) -> Result<()> {

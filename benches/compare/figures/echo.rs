@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::Plan;
 use crate::peers::{DOORS, Door, Line, Stage, Target};
 use crate::programs::READY;
+use crate::relay::{Kind, Relay};
 use crate::stats::{Table, quantile};
 
 /// Sessions beside the measured one, each printing 20 KiB/s.
@@ -22,6 +23,22 @@ pub(super) async fn alone(stage: &Stage, plan: Plan) -> Result<()> {
 
 pub(super) async fn among_others(stage: &Stage, plan: Plan) -> Result<()> {
     rounds(stage, plan, true).await
+}
+
+/// The same trip through bare relays: what the second process costs here, whatever is built on it.
+pub(super) fn relays(plan: Plan) -> Result<()> {
+    let mut p50 = Table::new("bare relay, echo p50", "us", &["one process", "two processes"]);
+    for _ in 0..plan.rounds {
+        let mut values = Vec::new();
+        for kind in [Kind::One, Kind::Two] {
+            let mut relay = Relay::start(kind)?;
+            relay.trips(WARM)?;
+            values.push(quantile(&relay.trips(plan.trips)?, 0.5));
+        }
+        p50.round(values);
+    }
+    p50.print();
+    Ok(())
 }
 
 async fn rounds(stage: &Stage, plan: Plan, noisy: bool) -> Result<()> {

@@ -76,6 +76,8 @@ async fn hosts(stage: &Stage) -> Result<()> {
         quantile(&private, 0.0),
         quantile(&private, 1.0)
     );
+    let starts = super::host::starts(&stage.measured(), HOSTS)?;
+    println!("host alone, fork and exec to ready: {:.2} ms p50, {:.2} p90", median(&starts), quantile(&starts, 0.9));
     println!(
         "session asked for to session ready, over wss (order, account's checks, fork, host, agent): {:.2} ms p50, {:.2} p90",
         median(&taken),

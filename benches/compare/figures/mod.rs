@@ -5,6 +5,7 @@ mod bulk;
 mod echo;
 mod engine;
 mod fanout;
+mod host;
 mod login;
 mod memory;
 
@@ -16,18 +17,21 @@ use crate::peers::Stage;
 pub(crate) use echo::drain;
 
 /// What `run` takes, in this order.
-pub(crate) const GROUPS: [&str; 9] =
-    ["echo", "bulk", "engine", "noise", "bulk-unpinned", "login", "memory", "fanout", "attach"];
+pub(crate) const GROUPS: [&str; 10] =
+    ["echo", "relay", "bulk", "engine", "noise", "bulk-unpinned", "login", "memory", "fanout", "attach"];
 
 /// Whether client, servers and programs share one core, the other being kept busy.
 pub(crate) fn is_pinned(group: &str) -> bool {
-    matches!(group, "echo" | "bulk" | "engine")
+    matches!(group, "echo" | "relay" | "bulk" | "engine")
 }
 
 pub(crate) async fn group(name: &str, plan: Plan) -> Result<()> {
     if name == "engine" {
         engine::run(plan);
         return Ok(());
+    }
+    if name == "relay" {
+        return echo::relays(plan);
     }
     if name == "memory" {
         return memory::run(plan).await;
