@@ -117,9 +117,10 @@ async fn with_a_ring_of_64_kib_every_byte_is_seen_or_counted_as_lost() {
     assert!(lost > 0 && verdicts.contains(&Verdict::Gap), "{verdicts:?}");
 }
 
-#[tokio::test]
-async fn the_local_client_without_a_terminal_misses_nothing_and_types_everything_once() {
-    let (place, proxy, generator) = behind_a_proxy(&[]).await;
+/// The local client behind the proxy until the session ends; one that stopped because of a loss (74) is started anew.
+/// What came of all of them, and how many there were.
+async fn followed_locally(environment: &[(&str, &str)]) -> (Account, u32) {
+    let (place, proxy, generator) = behind_a_proxy(environment).await;
     let mut local = Local::start(&place, &proxy.address, "start");
     place.verb(&["send", "main", &format!("exec {}", generator.line(RATE, 0))]);
     let base = loop {
@@ -132,7 +133,7 @@ async fn the_local_client_without_a_terminal_misses_nothing_and_types_everything
     let mut account = Account { base, ..Account::default() };
     let mut typed: Vec<u8> = Vec::new();
     let mut stdin = local.child.stdin.take();
-    let (mut stopped, mut restarted) = (false, false);
+    let (mut stopped, mut clients) = (false, 1);
     proxy.arm();
     let began = Instant::now();
     loop {
@@ -151,26 +152,42 @@ async fn the_local_client_without_a_terminal_misses_nothing_and_types_everything
         if local.child.try_wait().unwrap().is_some() {
             let (status, output, said) = local.end();
             account.add(&output, &said);
-            eprintln!("ended with {status:?}: {}", said.lines().next_back().unwrap_or_default());
+            let last: Vec<&str> = said.lines().rev().take(3).collect();
+            eprintln!("ended with {status:?}: {last:?}");
             match status {
                 Some(0) => break,
                 Some(74) => {}
                 // Nobody is asked to come back before having been in: the very first connection was cut.
-                Some(1) if restarted && output.is_empty() => {}
+                Some(1) if clients > 1 && output.is_empty() => {}
                 other => panic!("{other:?}: {said}\n{}", place.console()),
             }
             // It died with what it had read of its input and the terminal had not taken: typing is over.
-            (stdin, restarted) = (None, true);
-            local = Local::start(&place, &proxy.address, &account.at.to_string());
+            (stdin, clients) = (None, clients + 1);
+            // The loss ends at the oldest byte held, which is gone when the next client asks for it: `start` is not.
+            local = Local::start(&place, &proxy.address, "start");
         }
         sleep(Duration::from_millis(5)).await;
     }
     let totals = generator.totals();
-    eprintln!("{totals:?}; cuts {:?}; {account:?}; typed {}", proxy.made(), typed.len());
+    eprintln!("{totals:?}; cuts {:?}; {account:?}; {clients} clients; typed {}", proxy.made(), typed.len());
     assert_eq!(account.received + account.lost, totals.printed);
     assert_eq!(account.at - account.base, totals.printed);
     let read = generator.input();
-    assert!(read == typed || restarted && typed.starts_with(&read), "typed {}, read {}", typed.len(), read.len());
+    assert!(read == typed || clients > 1 && typed.starts_with(&read), "typed {}, read {}", typed.len(), read.len());
+    assert_eq!(generator.hangups(), 0);
+    (account, clients)
+}
+
+#[tokio::test]
+async fn the_local_client_without_a_terminal_misses_nothing_and_types_everything_once() {
+    let (account, _) = followed_locally(&[]).await;
     assert!(account.verdicts > 0);
     most_are_continuous(account.continuous, account.verdicts);
+}
+
+#[tokio::test]
+async fn the_local_client_says_every_loss_and_can_be_started_anew() {
+    // 100 ms of this output, which is the client's first pause: each break loses something.
+    let (account, clients) = followed_locally(&[("PORTCULLIS_SESSIONS__RING_BYTES", "524288")]).await;
+    assert!(account.lost > 0 && clients > 1, "{account:?}");
 }

@@ -21,6 +21,7 @@ mod kills;
 mod lifecycle;
 mod local_client;
 mod refusals;
+mod reload;
 mod rights;
 mod root_mode;
 mod security_keys;

@@ -89,10 +89,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// Output and losses of one client that began at `at`.
+    /// Output and losses of one client that began at `at`, or after a loss with `--from start`.
     pub fn add(&mut self, output: &[u8], said: &str) {
         let mut rest = output;
         for (from, to) in losses(said) {
+            // `--from start` counts from the log's first byte; what was accounted for before is not lost again.
+            let from = from.max(self.at);
+            assert!(to > from, "the ring went back to {to} after {from}");
             let (before, after) = rest.split_at((from - self.at) as usize);
             self.bytes(before);
             rest = after;
@@ -102,7 +105,8 @@ impl Account {
         self.bytes(rest);
         let continuous = returns(said);
         self.continuous += continuous;
-        self.verdicts += continuous + losses(said).len();
+        // A client that was started anew has no verdict of its own: the break was its predecessor's.
+        self.verdicts += continuous + losses(said).iter().filter(|(from, _)| *from > 0).count();
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

@@ -58,3 +58,16 @@ pub fn finished(child: Child) -> Output {
         }
     }
 }
+
+/// Waits for a process that must end by itself. One that does not is killed, and the answer is false.
+pub fn ends(mut child: Child) -> bool {
+    let pid = child.id();
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(child.wait().is_ok()));
+    let in_time = ended.recv_timeout(HANG).is_ok();
+    if !in_time {
+        let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+        let _ = ended.recv();
+    }
+    in_time
+}

@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
-use super::eventually;
+use super::{HANG, ends, eventually, finished};
 
 /// The account that agents of root-mode tests run as; tests/run makes it.
 pub const ANN: &str = "pc-test-ann";
@@ -98,25 +100,29 @@ impl Place {
         assert!(self.child.is_none(), "already served");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
         let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = read_lines(child.stdout.take().unwrap());
         let errors = child.stderr.take().unwrap();
         let log = self.root.join("console");
         let mut console = std::fs::File::options().append(true).create(true).open(&log).unwrap();
         std::thread::spawn(move || std::io::copy(&mut { errors }, &mut console));
         let mut said = String::new();
+        let deadline = Instant::now() + HANG;
         loop {
-            match lines.next() {
-                Some(Ok(line)) => {
+            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
                     said.push_str(&line);
                     said.push('\n');
                     if line.starts_with(ready) {
                         break;
                     }
                 }
-                _ => panic!("it ended: {:?}\n{said}\n{}", child.wait(), self.console()),
+                Err(why) => {
+                    // Whatever hung, it and what it started end here.
+                    self.child = Some(child);
+                    panic!("{why} before {ready:?}: {said}\n{}", self.console());
+                }
             }
         }
-        std::thread::spawn(move || lines.for_each(drop));
         self.said = said;
         self.child = Some(child);
         let program = arguments(self.gateway_pid()).into_iter().next().unwrap_or_default();
@@ -169,7 +175,9 @@ impl Place {
 
     /// The same, run to its end; its output must be good.
     pub fn verb(&self, words: &[&str]) -> String {
-        let output = self.client(words).stdin(Stdio::null()).output().unwrap();
+        let mut command = self.client(words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = finished(command.spawn().unwrap());
         assert!(output.status.success(), "{words:?}: {}\n{}", describe(&output), self.console());
         String::from_utf8(output.stdout).unwrap()
     }
@@ -261,9 +269,10 @@ impl Place {
 
     /// TERM for the spawner: gateway and spawner end, hosts live on.
     pub fn stop_serving(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        if let Some(child) = self.child.take() {
             run(Command::new("kill").arg(child.id().to_string()));
-            child.wait().unwrap();
+            let pid = child.id();
+            assert!(ends(child) || std::thread::panicking(), "TERM did not end the spawner {pid}");
         }
     }
 }
@@ -286,6 +295,17 @@ impl Drop for Place {
             let _ = std::fs::remove_dir_all(reachable);
         }
     }
+}
+
+/// Lines of a pipe as they come; read to its end, so that the writer never waits.
+fn read_lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
 }
 
 /// Runs a command that must succeed.

@@ -26,11 +26,11 @@ struct Shared {
     dice: Mutex<Dice>,
 }
 
-/// A number of bytes that one direction of a connection passes before the connection is cut.
+/// How many bytes each direction of a connection passes before the connection is cut.
 #[derive(Clone, Copy)]
 struct Cut {
-    up: bool,
-    after: u64,
+    up: u64,
+    down: u64,
     reset: bool,
 }
 
@@ -82,12 +82,15 @@ impl Proxy {
 }
 
 impl Shared {
-    // A third of the cuts lie in what the client sends: TLS, login, attach, input.
+    // A third of the cuts lie in what the client sends: TLS, login, attach, input. One that sends no more than a login
+    // never gets to some of these places; its output does.
     fn draw(&self) -> Cut {
         let mut dice = self.dice.lock().unwrap();
-        let up = dice.below(3) == 0;
-        let after = if up { dice.below(8 * 1024) } else { dice.below(2 * self.mean) };
-        Cut { up, after, reset: dice.below(2) == 0 }
+        let (up, down) = match dice.below(3) {
+            0 => (dice.below(8 * 1024), 2 * self.mean),
+            _ => (u64::MAX, dice.below(2 * self.mean)),
+        };
+        Cut { up, down, reset: dice.below(2) == 0 }
     }
 
     // Whether this cut is still to be made.
@@ -107,8 +110,8 @@ async fn pass(shared: Arc<Shared>, mut client: TcpStream, target: String) {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         tokio::select! {
-            cut = copy(&shared, from_client, to_server, cut, true) => cut,
-            cut = copy(&shared, from_server, to_client, cut, false) => cut,
+            cut = copy(&shared, from_client, to_server, cut.up) => cut,
+            cut = copy(&shared, from_server, to_client, cut.down) => cut,
         }
     };
     if was_cut && cut.reset {
@@ -121,15 +124,15 @@ async fn pass(shared: Arc<Shared>, mut client: TcpStream, target: String) {
 }
 
 // Copies until either end closes or the cut's place is reached; whether it was.
-async fn copy(shared: &Shared, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, cut: Cut, up: bool) -> bool {
+async fn copy(shared: &Shared, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, cut: u64) -> bool {
     let mut passed = 0;
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else { return false };
         let mut rest = &buffer[..read];
-        if cut.up == up && passed + read as u64 > cut.after && shared.armed.load(Ordering::SeqCst) {
+        if passed + read as u64 > cut && shared.armed.load(Ordering::SeqCst) {
             // A connection from before the proxy was armed is cut at its next piece.
-            let before = cut.after.saturating_sub(passed).min(read as u64) as usize;
+            let before = cut.saturating_sub(passed).min(read as u64) as usize;
             let first;
             (first, rest) = rest.split_at(before);
             let _ = to.write_all(first).await;
