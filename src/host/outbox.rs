@@ -29,8 +29,8 @@ const READS: usize = 4;
 pub(super) enum Answer {
     /// Without its `data` and `more`.
     Snapshot(SnapshotData),
-    /// For this viewer.
-    Frame(u32),
+    /// For this viewer; `last`: drawn after the agent's end.
+    Frame { viewer: u32, last: bool },
 }
 
 /// Everything on its way to the gateway.
@@ -216,7 +216,9 @@ impl Outbox {
         self.answer_bytes -= piece.len();
         let body = match answer {
             Answer::Snapshot(message) => Body::Snapshot(SnapshotData { data: piece, more, ..message.clone() }),
-            Answer::Frame(viewer) => Body::Frame(FrameData { viewer: *viewer, data: piece, more }),
+            Answer::Frame { viewer, last } => {
+                Body::Frame(FrameData { viewer: *viewer, data: piece, more, last: *last })
+            }
         };
         if !more {
             self.answers.pop_front();

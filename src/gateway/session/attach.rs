@@ -189,7 +189,6 @@ impl Session {
         let mut state = self.lock();
         let grid = state.size.effective();
         let (owner, head) = (state.owner_label(), state.known_head);
-        let over = state.ended.is_some();
         let slot = state.slots.get_mut(&number).ok_or(SessionError::HostGone)?;
         let mut attached = v1::Attached { size: Some(wire_size(grid)), ..v1::Attached::default() };
         match opening {
@@ -214,9 +213,6 @@ impl Session {
                 attached.verdict = v1::Verdict::Snapshot.into();
                 attached.offset = head.0;
                 slot.frames();
-                if over {
-                    slot.expect_last_frame();
-                }
             }
         }
         attached.role =

@@ -282,6 +282,7 @@ impl State {
         let grid = self.size.effective();
         let owner = self.owner_label();
         let name = self.summary.name.clone();
+        let over = self.ended.is_some();
         let mut messages = Vec::new();
         let mut repaint = Vec::new();
         for (number, slot) in &mut self.slots {
@@ -292,6 +293,9 @@ impl State {
                 Fitting::Same => {}
                 Fitting::Framed(window) => {
                     slot.frames();
+                    if over {
+                        slot.expect_last_frame();
+                    }
                     messages.extend(fit(*number, window, status(&name, grid, &owner, slot.looks.drives)));
                 }
                 Fitting::Raw => {

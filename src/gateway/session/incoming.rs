@@ -92,7 +92,7 @@ impl State {
             }
             Body::Frame(frame) => {
                 if let Some(slot) = self.slots.get_mut(&frame.viewer) {
-                    slot.frame_answer(&frame.data, frame.more);
+                    slot.frame_answer(&frame.data, frame.more, frame.last);
                 }
             }
             Body::Taken(taken) => self.take_taken(&taken),

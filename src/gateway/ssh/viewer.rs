@@ -9,7 +9,7 @@ use crate::base::{Offset, WinSize};
 use crate::gateway::router::SessionHandle;
 use crate::gateway::verbs::{AttachVerb, From};
 use crate::gateway::{AttachRequest, SessionError, ViewerItem};
-use crate::screen::leave_sequence;
+use crate::screen::{enter_sequence, leave_sequence};
 use crate::wire::v1::{Attached, Exit, InputRefusal, Verdict, ViewerMode};
 
 /// How a look ended.
@@ -59,6 +59,9 @@ pub(super) async fn view(
     let drives = attached.role != "view";
     terminal.begin_viewing(attachment, drives, attached.input_offset, window.and(prefix));
     let leave = Leave { terminal };
+    if window.is_some() {
+        out.data(Bytes::from_static(enter_sequence())).await?;
+    }
     let end = match window {
         Some(_) => pump_fitted(out, terminal).await?,
         None => match Exact::begin(out, verb.from, &attached).await? {

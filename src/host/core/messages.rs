@@ -80,7 +80,7 @@ impl Core {
                 }
             }
             B::Snapshot(ask) => {
-                if !self.jobs.ask(ask.request, ask.kind(), ask.history, now.at) {
+                if !self.jobs.ask(ask.request, ask.kind(), ask.history) {
                     return Err(Misuse::Questions);
                 }
             }

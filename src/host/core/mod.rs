@@ -189,7 +189,7 @@ impl Core {
     pub(super) fn is_busy(&self, now: Now) -> bool {
         self.settler.is_due(&self.ring)
             || self.settler.is_overdue(&self.ring)
-            || self.jobs.is_ready(&self.ring, self.settler.size(), now.at)
+            || self.jobs.is_ready(&self.ring, &self.settler, now.at)
     }
 
     /// One slice of background work, about a millisecond at most.
@@ -210,7 +210,7 @@ impl Core {
 
     /// When to come back although nothing happens: a timer, background work, input or an acknowledgement that waits.
     pub(super) fn deadline(&self, now: Now) -> Option<Instant> {
-        let jobs = self.jobs.deadline(&self.ring, self.settler.size());
+        let jobs = self.jobs.deadline(&self.ring, &self.settler, now.at);
         let acks = self.outbox.deadline().filter(|_| self.linked);
         // What is due but not taken waits for its descriptor, not for the clock.
         let waiting = [jobs, acks, self.input.due()].into_iter().flatten().filter(|at| *at > now.at);

@@ -62,7 +62,9 @@ impl Core {
                     notified += 1;
                     self.event(at, Kind::Notification(Notification { title, body }));
                 }
-                What::Notification { .. } | What::FrameEnd => {}
+                What::Notification { .. } => {}
+                What::FrameStart => self.jobs.frame_began(at, now.at),
+                What::FrameEnd => self.jobs.frame_ended(),
                 What::Cut(kind) => self.event(at, Kind::Cut(kind.to_owned())),
                 What::FocusReports(on) => self.focus_reports = on,
                 What::ColorReports(on) => self.color_reports = on,
@@ -80,6 +82,7 @@ impl Core {
             self.event(at, Kind::Title(text));
         }
         if let Some(at) = bell {
+            self.jobs.ring_bell();
             self.event(at, Kind::Bell(Bell {}));
         }
         match clipboard {

@@ -1,5 +1,7 @@
 //! The core without descriptors: what it decides, with time as a number.
 
+mod frames;
+
 use super::*;
 use crate::wire::v1::exit::How;
 use crate::wire::v1::{
@@ -392,28 +394,6 @@ fn a_flood_of_questions_is_answered_in_order_and_the_rest_refused() {
 }
 
 #[test]
-fn a_frame_that_the_program_left_open_delays_a_snapshot_for_a_moment_only() {
-    let mut rig = Rig::linked(HOST_RING);
-    rig.print(b"\x1b[?2026hhalf");
-    rig.say(to_host::Body::Snapshot(TakeSnapshot { request: 1, kind: SnapshotKind::Text.into(), history: 0 }));
-    rig.work();
-    assert_eq!(rig.controls(), []);
-    let again = rig.core.deadline(rig.now).unwrap();
-    assert!(again > rig.now.at);
-    rig.print(b" whole\x1b[?2026l");
-    rig.pass(again - rig.now.at);
-    rig.work();
-    let controls = rig.controls();
-    assert!(matches!(&controls[..], [Body::Snapshot(s)] if &s.data[..] == b"half whole"), "{controls:?}");
-    rig.print(b"\x1b[?2026hnever closed");
-    rig.say(to_host::Body::Snapshot(TakeSnapshot { request: 2, kind: SnapshotKind::Text.into(), history: 0 }));
-    rig.work();
-    rig.pass(Duration::from_millis(200));
-    rig.work();
-    assert!(rig.controls().iter().any(|b| matches!(b, Body::Snapshot(s) if s.request == 2)));
-}
-
-#[test]
 fn whatever_is_logged_the_hello_fits_into_a_frame() {
     let mut rig = Rig::new(HOST_RING);
     for _ in 0..100 {
@@ -434,31 +414,6 @@ fn nothing_that_waits_for_a_descriptor_keeps_the_clock_running() {
     // Enter and an acknowledgement are due; the terminal and the link are full.
     assert!(rig.core.pty_input(rig.now).is_some());
     assert!(rig.core.deadline(rig.now).is_none_or(|at| at > rig.now.at));
-}
-
-#[test]
-fn fitted_frames_come_when_drawn_and_changed_and_not_too_often() {
-    let mut rig = Rig::linked(HOST_RING);
-    rig.say(to_host::Body::Fit(Fit { viewer: 4, cols: 20, rows: 5, status: "st".into() }));
-    rig.print(b"one");
-    let next = || to_host::Body::NextFrame(NextFrame { viewer: 4, full: false });
-    let frames = |rig: &mut Rig| {
-        rig.work();
-        rig.controls().into_iter().filter(|body| matches!(body, Body::Frame(_))).count()
-    };
-    assert_eq!(frames(&mut rig), 0, "not asked for");
-    rig.say(next());
-    assert_eq!(frames(&mut rig), 1);
-    rig.say(next());
-    assert_eq!(frames(&mut rig), 0, "unchanged");
-    assert_eq!(rig.core.jobs.deadline(&rig.core.ring, WinSize::DEFAULT), None, "and no timer runs for it");
-    rig.print(b"two");
-    assert_eq!(frames(&mut rig), 0, "too early");
-    rig.pass(crate::base::FRAME_INTERVAL);
-    assert_eq!(frames(&mut rig), 1);
-    rig.pass(Duration::from_secs(1));
-    rig.print(b"three");
-    assert_eq!(frames(&mut rig), 0, "the last one is not drawn yet");
 }
 
 #[test]
