@@ -30,6 +30,7 @@ pub(crate) struct AttachRequest {
     pub(crate) history: u32,
     pub(crate) writer: Option<WriterId>,
     pub(crate) door: &'static str,
+    pub(crate) appearance: v1::Appearance,
 }
 
 /// Where a viewer begins.
@@ -69,6 +70,7 @@ impl Session {
             hidden: request.hidden,
             drives,
             writer,
+            appearance: super::appearance::tidy(request.appearance.clone()),
         };
         let (number, live) = self.reserve(looks)?;
         // From here on a dropped future leaves no trace.

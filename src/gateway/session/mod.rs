@@ -1,5 +1,6 @@
 //! One live session as the gateway sees it: its link's state, its short ring and its viewers. Knows no door and no socket of a client.
 
+mod appearance;
 mod attach;
 mod attachment;
 mod incoming;

@@ -52,6 +52,7 @@ pub(super) struct Looks {
     /// May type, and did not ask to look only.
     pub(super) drives: bool,
     pub(super) writer: WriterId,
+    pub(super) appearance: v1::Appearance,
 }
 
 enum Phase {
@@ -404,6 +405,7 @@ mod tests {
             hidden: false,
             drives: true,
             writer: WriterId::from_bytes([1; 16]),
+            appearance: v1::Appearance::default(),
         });
         slot.frames();
         slot

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::detach::Prefix;
 use super::out::{Gone, Out};
-use super::terminal::{Heard, Left, Terminal};
-use crate::base::{Offset, WinSize};
+use super::terminal::{Heard, Left, Terminal, Window};
+use crate::base::Offset;
 use crate::gateway::router::SessionHandle;
 use crate::gateway::verbs::{AttachVerb, From};
 use crate::gateway::{AttachRequest, SessionError, ViewerItem};
@@ -87,10 +87,10 @@ impl Drop for Leave<'_> {
     }
 }
 
-fn request(verb: &AttachVerb, window: Option<WinSize>) -> AttachRequest {
+fn request(verb: &AttachVerb, window: Option<Window>) -> AttachRequest {
     AttachRequest {
         mode: if window.is_some() { ViewerMode::Fitted } else { ViewerMode::Exact },
-        size: window,
+        size: window.map(|window| window.size),
         hidden: false,
         view: verb.view,
         cursor: None,
@@ -102,6 +102,7 @@ fn request(verb: &AttachVerb, window: Option<WinSize>) -> AttachRequest {
         history: 0,
         writer: None,
         door: "ssh",
+        appearance: window.map(Window::appearance).unwrap_or_default(),
     }
 }
 

@@ -93,6 +93,7 @@ impl Core {
             B::NextFrame(next) => self.jobs.want_frame(next.viewer, next.full),
             B::Input(input) => self.take_input(&input, now)?,
             B::Size(size) => self.set_size(&size, now, effects),
+            B::Appearance(appearance) => self.set_appearance(&appearance, now),
             B::Hold(hold) => self.set_hold(Offset(hold.offset), Duration::from_millis(hold.millis.into()), now),
             B::Name(name) => self.set_name(name.name),
             B::Writer(ask) => {

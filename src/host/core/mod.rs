@@ -3,6 +3,7 @@
 //! The caller moves bytes: it reads the PTY into [`Core::space`], writes [`Core::link_output`] and [`Core::pty_input`],
 //! and reports each with how far it came. Everything else that happens is an [`Event`], what the core wants done an [`Effect`].
 
+mod appearance;
 mod life;
 mod messages;
 mod output;
@@ -23,6 +24,7 @@ use crate::screen::{Sieve, Sieved};
 use crate::wire::encode_event;
 use crate::wire::v1::event::Kind;
 use crate::wire::v1::{self, Exit, HostStatus, LinkHello, Session, Size, State, ToHost, to_gateway::Body};
+use appearance::Look;
 use life::Phase;
 
 /// Most bytes of one batch from the PTY (hop.md, finding 6).
@@ -94,6 +96,7 @@ pub(super) struct Core {
     phase: Phase,
     hold: Option<Hold>,
     held: u64,
+    look: Look,
     focus_reports: bool,
     color_reports: bool,
     size_reports: bool,
@@ -130,6 +133,7 @@ impl Core {
             phase: Phase::Running { look_again: None },
             hold: None,
             held: 0,
+            look: Look::default(),
             focus_reports: false,
             color_reports: false,
             size_reports: false,

@@ -2,7 +2,7 @@
 
 use super::{BATCH, Core, GROWTH, Now};
 use crate::base::{LINK_FRAME, Offset};
-use crate::screen::{AnswerState, Mark, Note, Query, Theme, What, answer};
+use crate::screen::{AnswerState, Mark, Note, Query, What, answer};
 use crate::wire::v1::event::Kind;
 use crate::wire::v1::{Bell, Notification};
 
@@ -95,8 +95,9 @@ impl Core {
     /// The way a terminal with mode 2048 tells its size.
     pub(super) fn report_size(&mut self) {
         if self.size_reports {
-            let size = self.settler.size();
-            self.input.answer(format!("\x1b[48;{};{};0;0t", size.rows(), size.cols()).into_bytes());
+            let (size, (width, height)) = (self.settler.size(), self.look.pixels.unwrap_or_default());
+            let report = format!("\x1b[48;{};{};{height};{width}t", size.rows(), size.cols());
+            self.input.answer(report.into_bytes());
         }
     }
 
@@ -118,7 +119,8 @@ impl Core {
             AnswerState { size: self.settler.size(), ..AnswerState::default() }
         };
         (state.focus_reports, state.color_reports) = (self.focus_reports, self.color_reports);
-        if let Some(bytes) = answer(query, &state, &Theme::default()) {
+        state.pixels = self.look.pixels;
+        if let Some(bytes) = answer(query, &state, &self.look.theme) {
             self.input.answer(bytes);
         }
     }

@@ -1,5 +1,6 @@
 //! The core without descriptors: what it decides, with time as a number.
 
+mod appearance;
 mod frames;
 
 use super::*;
