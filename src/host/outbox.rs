@@ -128,6 +128,11 @@ impl Outbox {
         self.mark_bytes > MARKS
     }
 
+    /// Whether so many bytes of events may still wait.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.mark_bytes + length <= MARKS
+    }
+
     /// What to write now, in order; none when there is nothing. [`Outbox::took`] must follow.
     pub(super) fn offer<'a>(&'a mut self, ring: &'a Ring, now: Instant) -> Option<[IoSlice<'a>; 3]> {
         self.offered = None;

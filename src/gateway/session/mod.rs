@@ -77,6 +77,11 @@ impl Session {
         self.lock().summary.agent.parse().ok()
     }
 
+    /// The options and arguments that it was started with; whole once its host has gone.
+    pub(crate) fn chosen(&self) -> v1::Chosen {
+        self.lock().chosen.clone()
+    }
+
     /// True for the very same link, not only the same session.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -155,7 +160,7 @@ impl Session {
         let mut state = self.lock();
         state.summary.name = name.to_string();
         let at = state.known_head;
-        let event = v1::Event { kind: Some(v1::event::Kind::Renamed(name.to_string())) };
+        let event = v1::Event { kind: Some(v1::event::Kind::Renamed(name.to_string())), more: false };
         state.tell_all(at, &ViewerItem::Event { offset: at, event });
         Ok(())
     }

@@ -48,6 +48,7 @@ impl Core {
             ring_capacity: self.ring.capacity() as u64,
             log: self.log.iter().cloned().collect(),
         }));
+        self.outbox.control(Body::Chosen(self.chosen.clone()));
     }
 
     pub(super) fn link_down(&mut self) {

@@ -23,7 +23,9 @@ use crate::replay::Ring;
 use crate::screen::{Sieve, Sieved};
 use crate::wire::encode_event;
 use crate::wire::v1::event::Kind;
-use crate::wire::v1::{self, Exit, HostStatus, LinkHello, Session, Size, State, ToHost, to_gateway::Body};
+use crate::wire::v1::{
+    self, Chosen, Exit, HostStatus, Launch, LinkHello, Session, Size, State, ToHost, to_gateway::Body,
+};
 use appearance::Look;
 use life::Phase;
 
@@ -82,6 +84,7 @@ pub(super) enum Effect {
 /// One session.
 pub(super) struct Core {
     session: Session,
+    chosen: Chosen,
     ring: Ring,
     sieve: Sieve,
     sieved: Sieved,
@@ -112,8 +115,9 @@ struct Hold {
 }
 
 impl Core {
-    /// A running session. `session` is what the launch said about it; what the host itself knows is filled in.
-    pub(super) fn new(mut session: Session, log_id: LogId, ring: usize) -> Self {
+    /// A running session. `launch` is what was said about it; what the host itself knows is filled in.
+    pub(super) fn new(launch: Launch, log_id: LogId, ring: usize) -> Self {
+        let mut session = launch.session.unwrap_or_default();
         let ring = Ring::new(ring.max(SMALLEST_RING));
         let size = session.size.unwrap_or_default();
         session.log_id = log_id.to_string();
@@ -121,6 +125,7 @@ impl Core {
         Self {
             settler: Settler::new(WinSize::clamped(size.cols, size.rows), ring.capacity()),
             session,
+            chosen: launch.chosen.unwrap_or_default(),
             ring,
             sieve: Sieve::new(),
             sieved: Sieved::default(),
@@ -259,9 +264,13 @@ impl Core {
     }
 
     fn event(&mut self, at: Offset, kind: Kind) {
+        self.tell(at, v1::Event { kind: Some(kind), more: false });
+    }
+
+    fn tell(&mut self, at: Offset, event: v1::Event) {
         if self.linked && !self.outbox.is_lost() {
             let mut frame = bytes::BytesMut::new();
-            encode_event(&mut frame, at, &v1::Event { kind: Some(kind) });
+            encode_event(&mut frame, at, &event);
             self.outbox.mark(at, frame.freeze());
         }
     }

@@ -1,14 +1,16 @@
 //! From the PTY to the log: sieve in place, commit, and afterwards what the sieve noticed.
 
+use bytes::Bytes;
+
 use super::{BATCH, Core, GROWTH, Now};
 use crate::base::{LINK_FRAME, Offset};
 use crate::screen::{AnswerState, Mark, Note, Query, What, answer};
 use crate::wire::v1::event::Kind;
-use crate::wire::v1::{Bell, Notification};
+use crate::wire::v1::{self, Bell, Notification};
 
 /// Notifications of one batch; a program that prints more is not notifying anybody.
 const NOTIFICATIONS: usize = 16;
-/// A clipboard must fit into one event frame.
+/// A piece of a clipboard: fits into one event frame.
 const CLIPBOARD: usize = LINK_FRAME - 1024;
 
 impl Core {
@@ -85,10 +87,23 @@ impl Core {
             self.jobs.ring_bell();
             self.event(at, Kind::Bell(Bell {}));
         }
-        match clipboard {
-            Some((at, data)) if data.len() > CLIPBOARD => self.event(at, Kind::Cut("clipboard".to_owned())),
-            Some((at, data)) => self.event(at, Kind::Clipboard(data.into())),
-            None => {}
+        if let Some((at, data)) = clipboard {
+            self.copy(at, data.into());
+        }
+    }
+
+    /// A clipboard in as many events as it needs; one that the gateway leaves no room for is told as cut.
+    fn copy(&mut self, at: Offset, mut data: Bytes) {
+        if !self.outbox.has_room(data.len() + CLIPBOARD) {
+            return self.event(at, Kind::Cut("clipboard".to_owned()));
+        }
+        loop {
+            let piece = data.split_to(data.len().min(CLIPBOARD));
+            let more = !data.is_empty();
+            self.tell(at, v1::Event { kind: Some(Kind::Clipboard(piece)), more });
+            if !more {
+                return;
+            }
         }
     }
 

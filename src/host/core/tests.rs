@@ -1,6 +1,7 @@
 //! The core without descriptors: what it decides, with time as a number.
 
 mod appearance;
+mod clipboard;
 mod frames;
 
 use super::*;
@@ -20,14 +21,15 @@ struct Rig {
 
 impl Rig {
     fn new(ring: usize) -> Self {
-        let core = Core::new(Session { name: "s".into(), ..Session::default() }, LogId::from_bytes([9; 16]), ring);
+        let session = Session { name: "s".into(), ..Session::default() };
+        let core = Core::new(Launch { session: Some(session), chosen: None }, LogId::from_bytes([9; 16]), ring);
         Self { core, now: Now { at: Instant::now(), unix: 1000 }, decoder: LinkDecoder::default() }
     }
 
     fn linked(ring: usize) -> Self {
         let mut rig = Self::new(ring);
         rig.apply(Event::LinkUp(LinkHello { version_min: 1, version_max: 1, software: String::new() }));
-        assert!(matches!(rig.controls().as_slice(), [Body::Hello(_)]));
+        assert!(matches!(rig.controls().as_slice(), [Body::Hello(_), Body::Chosen(_)]));
         rig
     }
 
@@ -402,7 +404,11 @@ fn whatever_is_logged_the_hello_fits_into_a_frame() {
     }
     rig.apply(Event::LinkUp(LinkHello { version_min: 1, version_max: 1, software: String::new() }));
     let controls = rig.controls();
-    assert!(matches!(&controls[..], [Body::Hello(hello)] if hello.log.len() == 64), "{} messages", controls.len());
+    assert!(
+        matches!(&controls[..], [Body::Hello(hello), Body::Chosen(_)] if hello.log.len() == 64),
+        "{} messages",
+        controls.len()
+    );
 }
 
 #[test]
@@ -442,7 +448,7 @@ fn the_end_comes_after_the_last_byte_and_stays_until_forgotten() {
 
     rig.apply(Event::LinkUp(LinkHello { version_min: 1, version_max: 1, software: String::new() }));
     let controls = rig.controls();
-    let [Body::Hello(hello)] = &controls[..] else { panic!("{controls:?}") };
+    let [Body::Hello(hello), Body::Chosen(_)] = &controls[..] else { panic!("{controls:?}") };
     let session = hello.session.as_ref().unwrap();
     assert_eq!((session.state(), session.exit.clone(), session.head), (State::Ended, Some(code(3)), 10));
     assert_eq!(rig.say(to_host::Body::Forget(ForgetHost {})), [Effect::Leave]);
