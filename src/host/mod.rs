@@ -47,12 +47,14 @@ pub(crate) struct HostArgs {
     pub(crate) ready_fd: RawFd,
     /// Pipe that carries the agent's errno (4 bytes, native order) or just ends.
     pub(crate) exec_error_fd: RawFd,
-    /// Sealed memory file with an encoded `Session`: name, account, agent, mode, directory, creator, created, size.
+    /// Sealed memory file with an encoded `Launch`: the session's name, account, agent, mode, directory …, and what was chosen.
     pub(crate) meta_fd: RawFd,
     /// The agent, a child of this process.
     pub(crate) child_pid: i32,
     /// Whose connections are links.
     pub(crate) gateway_uid: u32,
+    /// Whose connections are hooks'.
+    pub(crate) account_uid: u32,
     /// Bytes of output that are kept.
     pub(crate) ring: usize,
 }
@@ -101,6 +103,7 @@ fn serve(args: &HostArgs) -> Result<(), HostError> {
         agent: Some(Process::open(args.child_pid).map_err(os("watch the agent"))?),
         exec_error: Some(File::from(exec_error)),
         gateway_uid: args.gateway_uid,
+        account_uid: args.account_uid,
     };
     // The launch lets the agent go on this byte; if nobody waits for it any more, its end will tell.
     let _ = File::from(ready).write_all(&[1]);

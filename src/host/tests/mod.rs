@@ -123,6 +123,7 @@ impl Prepared {
             exec_error,
             signals: None,
             gateway_uid,
+            account_uid: current_uid(),
         };
         Self { dir, outside }
     }
