@@ -140,7 +140,7 @@ fn account_findings(account: &Resolved, mode: &Mode, findings: &mut Findings) {
 /// How many usable keys; the strict check of owners and modes is the spawner's, with the same words.
 fn key_file(pattern: &str, account: &Resolved, findings: &mut Findings) -> usize {
     let home = account.unix.home.display().to_string();
-    let path = pattern.replace("%u", &account.unix.name).replace("%h", &home).replace("%%", "%");
+    let path = pattern.replace("%u", account.settings.name.as_str()).replace("%h", &home).replace("%%", "%");
     let strictness = sys::path::Strictness {
         owner: account.unix.uid,
         from: Path::new(&path).starts_with(&account.unix.home).then_some(account.unix.home.as_path()),

@@ -1,5 +1,7 @@
 //! From configured names to Unix accounts, and from both to the gateway's part; starts nothing.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use super::failure::Failure;
@@ -55,10 +57,11 @@ impl Identities {
         };
         let mut accounts = Vec::new();
         for account in &settings.spawner.accounts {
-            match lookup(account.name.as_str()) {
+            match lookup(account.user.as_str()) {
                 None => problems.push(format!(
-                    "accounts.{}: there is no such Unix account; create it (useradd --create-home {0}) or name another",
-                    account.name
+                    "accounts.{}: there is no Unix account {user}; create it (useradd --create-home {user}) or name another as user",
+                    account.name,
+                    user = account.user
                 )),
                 Some(unix) if unix.uid == 0 => {
                     problems.push(format!("accounts.{}: this account is uid 0, which never runs agents", account.name));
@@ -66,6 +69,7 @@ impl Identities {
                 Some(unix) => accounts.push(resolved(account, unix)),
             }
         }
+        problems.extend(shared_uids(&accounts));
         if let (true, Some(agent)) = (caller.uid == 0, settings.spawner.agents.iter().find(|agent| agent.free_args)) {
             problems.push(format!(
                 "agents.{}.free_args: only in single-user mode, where who types them could run anything anyway; take it out",
@@ -145,6 +149,26 @@ impl Identities {
     }
 }
 
+/// Between two accounts of one uid nothing is kept apart.
+fn shared_uids(accounts: &[Resolved]) -> Vec<String> {
+    let mut first: BTreeMap<u32, &Resolved> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for account in accounts {
+        let uid = account.unix.uid;
+        match first.entry(uid) {
+            Entry::Vacant(place) => drop(place.insert(account)),
+            Entry::Occupied(other) => problems.push(format!(
+                "accounts.{}: it has uid {uid} ({}), and so has accounts.{} ({}): give each a Unix account of its own",
+                account.settings.name,
+                account.unix.name,
+                other.get().settings.name,
+                other.get().unix.name
+            )),
+        }
+    }
+    problems
+}
+
 fn root_mode(
     settings: &Settings,
     lookup: &impl Fn(&str) -> Option<Account>,
@@ -206,6 +230,8 @@ pub(super) mod tests {
             "portcullis" => Some(unix(name, 901)),
             "portcullis-host" => Some(unix(name, 902)),
             "ann" => Some(unix(name, 1000)),
+            "twin" => Some(unix(name, 1000)),
+            "bob" => Some(unix(name, 1001)),
             "toor" => Some(unix(name, 0)),
             _ => None,
         };
@@ -229,12 +255,33 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn an_account_may_have_another_name_than_its_unix_account_but_no_other_s_uid() {
+        let found = resolve("[accounts.team]\nuser = \"ann\"\n[accounts.bob]\n", 0).unwrap();
+        let named = |at: usize| (found.accounts[at].settings.name.as_str(), found.accounts[at].unix.uid);
+        assert_eq!([named(0), named(1)], [("bob", 1001), ("team", 1000)]);
+        assert_eq!(found.accounts[1].roots, [PathBuf::from("/home/ann")]);
+        for other in ["[accounts.ann]", "[accounts.second]\nuser = \"ann\"", "[accounts.twin]"] {
+            let told = resolve(&format!("[accounts.team]\nuser = \"ann\"\n{other}\n"), 0).unwrap_err();
+            let name = other.split(['.', ']']).nth(1).unwrap();
+            for part in [format!("accounts.{name}"), "accounts.team".into(), "it has uid 1000".into()] {
+                assert!(told.contains(&part), "{part} is not in {told}");
+            }
+        }
+        assert!(
+            resolve("[accounts.team]\nuser = \"toor\"", 0)
+                .unwrap_err()
+                .contains("accounts.team: this account is uid 0")
+        );
+        assert!(resolve("[accounts.team]\nuser = \"ann\"", 1000).is_ok());
+    }
+
+    #[test]
     fn every_problem_is_told_at_once() {
         let text = "[system]\ngateway_user = \"gone\"\n[accounts.ghost]\n[accounts.toor]\n";
         let told = resolve(text, 0).unwrap_err();
         for part in [
             "system.gateway_user",
-            "accounts.ghost: there is no such Unix account",
+            "accounts.ghost: there is no Unix account ghost",
             "accounts.toor: this account is uid 0",
         ] {
             assert!(told.contains(part), "{part} is not in {told}");

@@ -55,6 +55,7 @@ impl HostArguments {
             meta_fd: self.meta_fd?,
             child_pid: self.child_pid?,
             gateway_uid: self.gateway_uid?,
+            account_uid: self.account_uid?,
             ring: self.ring?,
         })
     }
@@ -136,7 +137,9 @@ mod tests {
             <Host as clap::Parser>::try_parse_from(std::iter::once("host".to_owned()).chain(words)).unwrap().arguments
         };
         assert_eq!(words("").complete().unwrap().exec_error_fd, 7);
-        assert!(words("pty-fd").complete().is_none());
+        for name in ["pty-fd", "account-uid"] {
+            assert!(words(name).complete().is_none());
+        }
         assert_eq!(host(words("meta-fd")).unwrap_err().status, 2);
     }
 }

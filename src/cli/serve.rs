@@ -148,6 +148,7 @@ fn entry(account: &Resolved, mode: &Mode) -> AccountEntry {
     let limits = account.settings.limits;
     AccountEntry {
         name: account.settings.name.clone(),
+        user: account.settings.user.clone(),
         roots: account.settings.roots.iter().map(Into::into).collect(),
         agents: account.settings.agents.clone(),
         key_files: account.settings.key_files.clone(),

@@ -168,12 +168,13 @@ fn account(
         reader.note(&["accounts", table], "is no account name", "allowed: at most 32 of a-z A-Z 0-9 . _ -");
         return None;
     };
-    if name.as_str() == "root" {
-        let unix = "allowed: the name of a Unix account; uid 0 is never one";
+    let unix = "allowed: the name of a Unix account; uid 0 is never one";
+    let user = reader.parse(&at("user"), name.clone(), unix);
+    if user.as_str() == "root" {
         reader.note(&["accounts", table], "agents never run as root", unix);
         return None;
     }
-    Some(AccountSettings { name, roots, agents, key_files, max_sessions, no_new_privs, limits })
+    Some(AccountSettings { name, user, roots, agents, key_files, max_sessions, no_new_privs, limits })
 }
 
 /// None when nobody set it.

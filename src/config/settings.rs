@@ -77,8 +77,10 @@ pub(crate) struct SpawnerSettings {
 /// One account as configured; its Unix account is looked up by whoever starts the spawner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AccountSettings {
-    /// The Unix account, and what clients log in as.
+    /// What clients log in as.
     pub(crate) name: AccountName,
+    /// The Unix account; no other account has its uid.
+    pub(crate) user: AccountName,
     /// Absolute, or beginning with `%h`.
     pub(crate) roots: Vec<String>,
     /// Names of configured agents.

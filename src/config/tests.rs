@@ -63,6 +63,8 @@ fn all_mistakes_in_one_run_each_with_file_key_and_what_is_allowed() {
         x = 1
         [accounts."no name"]
         [accounts.root]
+        [accounts.other]
+        user = "no name"
         [accounts.ann]
         agents = ["claude"]
         roots = ["projects", "/a/../b"]
@@ -84,6 +86,7 @@ fn all_mistakes_in_one_run_each_with_file_key_and_what_is_allowed() {
         ("surprise", "allowed here: accounts, agents, auth"),
         ("accounts.no name", "at most 32"),
         ("accounts.root", "uid 0"),
+        ("accounts.other.user", "name of a Unix account"),
         ("accounts.ann.agents", "configured agents: shell"),
         ("accounts.ann.roots", "absolute directories"),
         ("accounts.ann.key_files", "%u"),

@@ -36,6 +36,8 @@ pub(super) struct Outside {
     pub(super) signals: Option<Signals>,
     /// Whose connections are links.
     pub(super) gateway_uid: u32,
+    /// Whose connections are hooks'.
+    pub(super) account_uid: u32,
 }
 
 /// A host at work.
@@ -291,8 +293,12 @@ impl EventLoop {
 
     fn accept(&mut self, links: bool, hooks: bool, now: Now) {
         if hooks && let Some(listener) = &self.outside.hooks {
-            // Closed at once: structured sessions are not built yet.
+            // Closed at once, whoever it is: structured sessions are not built yet.
             match listener.accept() {
+                Ok(Some((_, uid))) if uid != self.outside.account_uid => {
+                    let line = format!("a hook connection by uid {uid} was refused: only the account's may connect");
+                    self.apply(Event::Log(line), now);
+                }
                 Ok(_) => {}
                 Err(_) => self.accept_pause = Some(now.at + PAUSE),
             }

@@ -16,10 +16,9 @@ const SLICE: usize = 64 * 1024;
 const WAITING: usize = 128;
 /// Fitted viewers of one session.
 const VIEWERS: usize = 128;
-/// A picture is taken between frames, unless the program leaves one open for so long (screen.md, recommended design 13).
+/// A picture shows the screen as it was when the program began the frame that it has open, unless that is so long ago
+/// (screen.md, recommended design 13).
 const OPEN_FRAME: Duration = Duration::from_millis(150);
-/// How often an open frame is looked at again when no output tells.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A flood may overtake a history job so often before it is answered with nothing.
 const TRIES: u8 = 3;
 
@@ -28,7 +27,6 @@ pub(super) struct Question {
     pub(super) request: u32,
     pub(super) kind: SnapshotKind,
     pub(super) history: u32,
-    asked: Instant,
 }
 
 /// All that waits.
@@ -37,10 +35,15 @@ pub(super) struct Jobs {
     questions: VecDeque<Question>,
     histories: VecDeque<HistoryRun>,
     fitted: Vec<Fitted>,
-    /// No picture before then: the program has a frame open.
-    wait_for_frame: Option<Instant>,
-    /// Since when the frame that is open has been open.
-    open_since: Option<Instant>,
+    open_frame: Option<OpenFrame>,
+    /// The agent has ended and all it said is known: what is drawn now is the last picture.
+    over: bool,
+}
+
+/// A synchronized frame that the program has begun and not ended.
+struct OpenFrame {
+    at: Offset,
+    until: Instant,
 }
 
 struct HistoryRun {
@@ -69,17 +72,19 @@ struct Fitted {
     status: String,
     view: FittedView,
     wanted: Option<bool>,
-    /// Head and grid at the last look; none when the status or window changed since.
+    /// A bell that its terminal has not heard.
+    bell: bool,
+    /// What the picture shows and grid at the last look; none when the status or window changed since.
     seen: Option<(Offset, WinSize)>,
     earliest: Instant,
 }
 
 impl Jobs {
     /// Queues a question; false when too many wait.
-    pub(super) fn ask(&mut self, request: u32, kind: SnapshotKind, history: u32, now: Instant) -> bool {
+    pub(super) fn ask(&mut self, request: u32, kind: SnapshotKind, history: u32) -> bool {
         let room = self.questions.len() + self.histories.len() < WAITING;
         if room {
-            self.questions.push_back(Question { request, kind, history: history.min(HISTORY_LINES), asked: now });
+            self.questions.push_back(Question { request, kind, history: history.min(HISTORY_LINES) });
         }
         room
     }
@@ -100,7 +105,8 @@ impl Jobs {
             None if !room => return false,
             None => {
                 let view = FittedView::new(window);
-                self.fitted.push(Fitted { viewer, window, status, view, wanted: None, seen: None, earliest: now });
+                let (wanted, seen, bell) = (None, None, false);
+                self.fitted.push(Fitted { viewer, window, status, view, wanted, bell, seen, earliest: now });
             }
         }
         true
@@ -120,34 +126,52 @@ impl Jobs {
         }
     }
 
+    /// The bell rang: framed viewers get no bytes that would ring it.
+    pub(super) fn ring_bell(&mut self) {
+        self.fitted.iter_mut().for_each(|fitted| fitted.bell = true);
+    }
+
+    /// The program began a synchronized frame there.
+    pub(super) fn frame_began(&mut self, at: Offset, now: Instant) {
+        self.open_frame.get_or_insert(OpenFrame { at, until: now + OPEN_FRAME });
+    }
+
+    /// The frame is whole.
+    pub(super) fn frame_ended(&mut self) {
+        self.open_frame = None;
+    }
+
+    /// Nothing more will be said.
+    pub(super) fn finish(&mut self) {
+        self.open_frame = None;
+        self.over = true;
+    }
+
     /// Whether a slice would do something now.
-    pub(super) fn is_ready(&self, ring: &Ring, grid: WinSize, now: Instant) -> bool {
-        if !self.histories.is_empty() {
-            return true;
-        }
-        let pictures = !self.questions.is_empty() || self.fitted.iter().any(|f| f.is_due(ring, grid, now));
-        pictures && self.wait_for_frame.is_none_or(|until| until <= now)
+    pub(super) fn is_ready(&self, ring: &Ring, settler: &Settler, now: Instant) -> bool {
+        !self.histories.is_empty() || self.target(ring, settler, now).is_some_and(|at| self.is_asked(at, settler, now))
     }
 
     /// When to look again although nothing happened.
-    pub(super) fn deadline(&self, ring: &Ring, grid: WinSize) -> Option<Instant> {
-        let frames = self.fitted.iter().filter(|f| f.is_changed(ring, grid)).map(|f| f.earliest).min();
-        let wait = self.wait_for_frame.filter(|_| frames.is_some() || !self.questions.is_empty());
-        match (frames, wait) {
-            (Some(frame), Some(wait)) => Some(frame.max(wait)),
-            (frames, wait) => frames.or(wait),
-        }
+    pub(super) fn deadline(&self, ring: &Ring, settler: &Settler, now: Instant) -> Option<Instant> {
+        let (grid, target) = (settler.size(), self.target(ring, settler, now));
+        let changed = |at| self.fitted.iter().filter(move |fitted| fitted.is_changed(at, grid));
+        let frames = target.and_then(|at| changed(at).map(|fitted| fitted.earliest).min());
+        let waits = (target.is_none() && !self.questions.is_empty()) || changed(ring.head()).next().is_some();
+        let open = self.open_frame.as_ref().map(|open| open.until).filter(|until| waits && *until > now);
+        frames.into_iter().chain(open).min()
     }
 
     /// One slice of work.
     pub(super) fn slice(&mut self, settler: &mut Settler, ring: &Ring, outbox: &mut Outbox, now: Instant) {
-        let pictures = !self.questions.is_empty() || self.fitted.iter().any(|f| f.is_due(ring, settler.size(), now));
-        if pictures && !settler.is_settled(ring) {
-            settler.slice(ring);
-        } else if pictures && self.is_between_frames(settler, now) {
-            match self.questions.pop_front() {
-                Some(question) => self.answer(&question, settler, ring, outbox),
-                None => self.draw(settler, ring, outbox, now),
+        let target = self.target(ring, settler, now).filter(|at| self.is_asked(*at, settler, now));
+        if let Some(at) = target {
+            if !settler.is_settled_to(at) {
+                settler.slice_to(ring, at);
+            } else if let Some(question) = self.questions.pop_front() {
+                self.answer(&question, settler, ring, outbox);
+            } else {
+                self.draw(at, settler, outbox, now);
             }
         } else if let Some(run) = self.histories.front_mut()
             && run.walk(settler, ring)
@@ -159,23 +183,19 @@ impl Jobs {
 
     /// Nobody is left who asked.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        (self.questions, self.histories, self.fitted) = Default::default();
     }
 
-    fn is_between_frames(&mut self, settler: &Settler, now: Instant) -> bool {
-        if !settler.state().synchronized {
-            (self.open_since, self.wait_for_frame) = (None, None);
-            return true;
+    /// Up to where pictures show the log now; none while the engine is inside an open frame.
+    fn target(&self, ring: &Ring, settler: &Settler, now: Instant) -> Option<Offset> {
+        match &self.open_frame {
+            Some(open) if open.until > now => (settler.parsed() <= open.at).then_some(open.at),
+            _ => Some(ring.head()),
         }
-        // A question waits for the frame's end, but no longer than a frame may be open.
-        let since = *self.open_since.get_or_insert(now);
-        let asked = self.questions.front().map_or(since, |question| question.asked);
-        if now >= since.min(asked) + OPEN_FRAME {
-            self.wait_for_frame = None;
-            return true;
-        }
-        self.wait_for_frame = Some(now + LOOK_AGAIN);
-        false
+    }
+
+    fn is_asked(&self, at: Offset, settler: &Settler, now: Instant) -> bool {
+        !self.questions.is_empty() || self.fitted.iter().any(|fitted| fitted.is_due(at, settler.size(), now))
     }
 
     fn answer(&mut self, question: &Question, settler: &mut Settler, ring: &Ring, outbox: &mut Outbox) {
@@ -206,26 +226,30 @@ impl Jobs {
         }
     }
 
-    fn draw(&mut self, settler: &mut Settler, ring: &Ring, outbox: &mut Outbox, now: Instant) {
+    fn draw(&mut self, at: Offset, settler: &mut Settler, outbox: &mut Outbox, now: Instant) {
         let grid = settler.size();
-        let Some(fitted) = self.fitted.iter_mut().find(|f| f.is_due(ring, grid, now)) else { return };
+        let Some(fitted) = self.fitted.iter_mut().find(|fitted| fitted.is_due(at, grid, now)) else { return };
         let full = fitted.wanted == Some(true);
-        fitted.seen = Some((ring.head(), grid));
-        if let Some(frame) = fitted.view.frame(settler.screen(), &fitted.status, full) {
+        fitted.seen = Some((at, grid));
+        let mut frame = fitted.view.frame(settler.screen(), &fitted.status, full).unwrap_or_default();
+        if std::mem::take(&mut fitted.bell) {
+            frame.push(0x07);
+        }
+        if !frame.is_empty() {
             fitted.wanted = None;
             fitted.earliest = now + FRAME_INTERVAL;
-            outbox.answer(Answer::Frame(fitted.viewer), frame);
+            outbox.answer(Answer::Frame { viewer: fitted.viewer, last: self.over }, frame);
         }
     }
 }
 
 impl Fitted {
-    fn is_changed(&self, ring: &Ring, grid: WinSize) -> bool {
-        self.wanted.is_some() && self.seen != Some((ring.head(), grid))
+    fn is_changed(&self, at: Offset, grid: WinSize) -> bool {
+        self.wanted.is_some() && (self.bell || self.seen != Some((at, grid)))
     }
 
-    fn is_due(&self, ring: &Ring, grid: WinSize, now: Instant) -> bool {
-        self.is_changed(ring, grid) && self.earliest <= now
+    fn is_due(&self, at: Offset, grid: WinSize, now: Instant) -> bool {
+        self.is_changed(at, grid) && self.earliest <= now
     }
 }
 

@@ -24,11 +24,11 @@ use crate::sys::process::{self, Process};
 use crate::sys::pty_master::PtyMaster;
 use crate::sys::signal::Signals;
 use crate::sys::stream::StreamListener;
-use crate::wire::decode_session;
+use crate::wire::decode_launch;
 use event_loop::{EventLoop, Outside};
 
 /// Most bytes of what the launch says about a session: a directory's path is the longest of it.
-const META: usize = 64 * 1024;
+const META: usize = 128 * 1024;
 /// EX_SOFTWARE of sysexits.h: the launch sees that the host never became ready.
 const FAILED: u8 = 70;
 
@@ -47,12 +47,14 @@ pub(crate) struct HostArgs {
     pub(crate) ready_fd: RawFd,
     /// Pipe that carries the agent's errno (4 bytes, native order) or just ends.
     pub(crate) exec_error_fd: RawFd,
-    /// Sealed memory file with an encoded `Session`: name, account, agent, mode, directory, creator, created, size.
+    /// Sealed memory file with an encoded `Launch`: the session's name, account, agent, mode, directory …, and what was chosen.
     pub(crate) meta_fd: RawFd,
     /// The agent, a child of this process.
     pub(crate) child_pid: i32,
     /// Whose connections are links.
     pub(crate) gateway_uid: u32,
+    /// Whose connections are hooks'.
+    pub(crate) account_uid: u32,
     /// Bytes of output that are kept.
     pub(crate) ring: usize,
 }
@@ -87,10 +89,10 @@ fn serve(args: &HostArgs) -> Result<(), HostError> {
     let (ready, exec_error, meta) = (take(args.ready_fd)?, take(args.exec_error_fd)?, take(args.meta_fd)?);
 
     let meta = read_sealed(meta.as_fd(), META).map_err(os("read the session's description"))?;
-    let session = decode_session(&meta)?;
+    let launch = decode_launch(&meta)?;
     let mut log_id = [0; 16];
     getrandom::fill(&mut log_id).map_err(|error| HostError::Os("make a log id", error.into()))?;
-    let core = Core::new(session, LogId::from_bytes(log_id), args.ring);
+    let core = Core::new(launch, LogId::from_bytes(log_id), args.ring);
 
     let outside = Outside {
         pty: Some(PtyMaster::new(pty).map_err(os("use the PTY"))?),
@@ -101,6 +103,7 @@ fn serve(args: &HostArgs) -> Result<(), HostError> {
         agent: Some(Process::open(args.child_pid).map_err(os("watch the agent"))?),
         exec_error: Some(File::from(exec_error)),
         gateway_uid: args.gateway_uid,
+        account_uid: args.account_uid,
     };
     // The launch lets the agent go on this byte; if nobody waits for it any more, its end will tell.
     let _ = File::from(ready).write_all(&[1]);

@@ -29,8 +29,8 @@ const READS: usize = 4;
 pub(super) enum Answer {
     /// Without its `data` and `more`.
     Snapshot(SnapshotData),
-    /// For this viewer.
-    Frame(u32),
+    /// For this viewer; `last`: drawn after the agent's end.
+    Frame { viewer: u32, last: bool },
 }
 
 /// Everything on its way to the gateway.
@@ -128,6 +128,11 @@ impl Outbox {
         self.mark_bytes > MARKS
     }
 
+    /// Whether so many bytes of events may still wait.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.mark_bytes + length <= MARKS
+    }
+
     /// What to write now, in order; none when there is nothing. [`Outbox::took`] must follow.
     pub(super) fn offer<'a>(&'a mut self, ring: &'a Ring, now: Instant) -> Option<[IoSlice<'a>; 3]> {
         self.offered = None;
@@ -216,7 +221,9 @@ impl Outbox {
         self.answer_bytes -= piece.len();
         let body = match answer {
             Answer::Snapshot(message) => Body::Snapshot(SnapshotData { data: piece, more, ..message.clone() }),
-            Answer::Frame(viewer) => Body::Frame(FrameData { viewer: *viewer, data: piece, more }),
+            Answer::Frame { viewer, last } => {
+                Body::Frame(FrameData { viewer: *viewer, data: piece, more, last: *last })
+            }
         };
         if !more {
             self.answers.pop_front();

@@ -73,9 +73,19 @@ impl Settler {
         ring.head().since(self.parsed) >= ring.capacity() as u64 / 2
     }
 
+    /// Whether the engine has all that it can take of what stands before `at`.
+    pub(super) fn is_settled_to(&self, at: Offset) -> bool {
+        self.done_at >= at || self.parsed >= at
+    }
+
     /// One slice of at most a millisecond.
     pub(super) fn slice(&mut self, ring: &Ring) {
-        self.step(ring, ring.head(), SLICE);
+        self.slice_to(ring, ring.head());
+    }
+
+    /// The same, but nothing behind `at` is taken in.
+    pub(super) fn slice_to(&mut self, ring: &Ring, at: Offset) {
+        self.step(ring, at, SLICE);
         if self.is_settled(ring) && self.is_overdue(ring) {
             // One sequence as long as half the ring: the engine swallows it unfinished.
             self.force(ring, ring.head());

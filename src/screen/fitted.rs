@@ -1,4 +1,4 @@
-//! The screen for a window of another size: cropped around the cursor, changed rows only, one status line. Does not know how often.
+//! The screen for a window of another size: cropped around the cursor, changed rows only, one status line, the title. Does not know how often.
 
 use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::Line;
@@ -18,13 +18,14 @@ pub struct FittedView {
     status: Vec<u8>,
     modes: Vec<u8>,
     cursor: Vec<u8>,
+    title: String,
 }
 
 impl FittedView {
     /// A view for that window; its last row is the status line.
     pub fn new(window: WinSize) -> Self {
-        let (rows, status, modes, cursor) = Default::default();
-        Self { window, top: 0, left: 0, rows, status, modes, cursor }
+        let (rows, status, modes, cursor, title) = Default::default();
+        Self { window, top: 0, left: 0, rows, status, modes, cursor, title }
     }
 
     /// What turns the viewer's terminal from the last frame into this one, on its alternate screen; None when nothing changed. The first frame, and
@@ -45,6 +46,7 @@ impl FittedView {
         replace(&mut self.status, line, full, &mut body);
         let modes = input_modes(screen);
         replace(&mut self.modes, modes, full, &mut body);
+        self.retitle(screen, full, &mut body);
         let cursor = self.cursor(screen);
         let moved = cursor != self.cursor;
         if body.is_empty() && !moved {
@@ -60,6 +62,16 @@ impl FittedView {
         frame.extend_from_slice(&self.cursor);
         frame.extend_from_slice(b"\x1b[?2026l");
         Some(frame)
+    }
+
+    /// The program's title becomes that of the viewer's terminal; one that never was set leaves the terminal's own.
+    fn retitle(&mut self, screen: &Screen, full: bool, body: &mut Vec<u8>) {
+        // Without control characters, and cut, as the engine keeps it.
+        let title = &screen.recorder().title;
+        if *title != self.title || (full && !title.is_empty()) {
+            body.extend_from_slice(format!("\x1b]2;{title}\x1b\\").as_bytes());
+            self.title.clone_from(title);
+        }
     }
 
     fn text_rows(&self) -> usize {

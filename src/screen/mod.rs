@@ -151,7 +151,7 @@ impl Screen {
     }
 }
 
-/// What every enter sends to a stock terminal before its first snapshot: its own title is put aside for [`leave_sequence`].
+/// What every enter sends to a stock terminal before its first snapshot or frame: its own title is put aside for [`leave_sequence`].
 pub fn enter_sequence() -> &'static [u8] {
     b"\x1b[22;2t"
 }

@@ -6,6 +6,7 @@ use alacritty_terminal::grid::{Dimensions, Grid, Row};
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::cell::{Cell, Flags, Hyperlink};
 use alacritty_terminal::vte::ansi::{Color, NamedColor};
+use unicode_width::UnicodeWidthChar;
 
 /// Attributes that SGR sets; the other flags say where a character lies.
 const ATTRIBUTES: Flags = Flags::INVERSE
@@ -51,6 +52,8 @@ pub(super) struct Painter {
     pub(super) out: Vec<u8>,
     pen: Pen,
     link: Option<Hyperlink>,
+    /// What was printed last, if terminals disagree on how far it moved the cursor.
+    doubt: Option<Doubt>,
 }
 
 /// The part of a cell that stands for the whole: how it must be printed.
@@ -76,6 +79,7 @@ impl Painter {
 
     /// Moves the cursor; zero-based, as the viewer's terminal counts (origin mode).
     pub(super) fn place(&mut self, row: usize, column: usize) {
+        self.doubt = None;
         self.text(&format!("\x1b[{};{}H", row + 1, column + 1));
     }
 
@@ -126,6 +130,7 @@ impl Painter {
         let wrapped = ends && wraps(row, columns);
         let filled = if wrapped { columns } else { occupied(row, columns).max(usize::from(joined)) };
         for column in 0..filled {
+            self.settle_column(&row[Column(column)], column);
             if wrapped && column + 1 == columns && self.leading_spacer(&row[Column(column)], &grid[line + 1i32]) {
                 break;
             }
@@ -136,6 +141,7 @@ impl Painter {
                 self.push(b"\x1b[K");
             }
         }
+        self.doubt = None;
         if ends && !wrapped {
             self.plain_pen();
             self.push(b"\r\n");
@@ -179,8 +185,22 @@ impl Painter {
                 for mark in cell.zerowidth().into_iter().flatten() {
                     self.push(mark.encode_utf8(&mut buffer).as_bytes());
                 }
+                self.doubt = Doubt::about(cell);
             }
         }
+    }
+
+    /// Moves to the column that comes next unless every terminal is there already. Neighbours in a line drawing are one run, told once at its end.
+    fn settle_column(&mut self, next: &Cell, column: usize) {
+        let Some(doubt) = self.doubt else { return };
+        if !next.flags.contains(Flags::WIDE_CHAR_SPACER) && (doubt, Doubt::about(next)) != LINE_GOES_ON {
+            self.column(column);
+        }
+    }
+
+    fn column(&mut self, column: usize) {
+        self.text(&format!("\x1b[{}G", column + 1));
+        self.doubt = None;
     }
 
     /// The columns from `left` up to `right` into a window of `width` columns whose row the cursor begins; a wide character is shown whole or not
@@ -188,6 +208,7 @@ impl Painter {
     pub(super) fn crop(&mut self, row: &Row<Cell>, left: usize, right: usize, width: usize) {
         let filled = occupied(row, right).max(left);
         for column in left..filled {
+            self.settle_column(&row[Column(column)], column - left);
             let is_cut = column == left && matches!(glyph(row, column, right), Glyph::Covered);
             if is_cut {
                 self.take_pen(&row[Column(column)]);
@@ -199,7 +220,37 @@ impl Painter {
         self.plain_pen();
         // In a full row the cursor waits in the last column, where erasing would take the last character.
         if filled - left < width {
+            if self.doubt.is_some() {
+                self.column(filled - left);
+            }
             self.push(b"\x1b[K");
+        }
+        self.doubt = None;
+    }
+}
+
+/// A character whose width is a matter of opinion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// Lines and blocks: ambiguous, but the same for all of them.
+    Line,
+    /// Emoji, what a selector or joiner changes, other ambiguous and private characters.
+    Other,
+}
+
+const LINE_GOES_ON: (Doubt, Option<Doubt>) = (Doubt::Line, Some(Doubt::Line));
+
+impl Doubt {
+    fn about(cell: &Cell) -> Option<Self> {
+        let marks = cell.zerowidth().unwrap_or_default();
+        match cell.c {
+            // Accents stay where they are put; what makes a digit a picture does not.
+            ' '..='~' => marks.iter().any(|mark| !('\u{300}'..='\u{36f}').contains(mark)).then_some(Self::Other),
+            '\u{2500}'..='\u{259f}' => Some(Self::Line),
+            // Symbols and pictures, which each version of Unicode widens; private use, which fonts do.
+            '\u{2300}'..='\u{2bff}' | '\u{e000}'..='\u{f8ff}' | '\u{1f000}'..='\u{10ffff}' => Some(Self::Other),
+            c if c.width() != c.width_cjk() || !marks.is_empty() => Some(Self::Other),
+            _ => None,
         }
     }
 }

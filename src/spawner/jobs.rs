@@ -16,8 +16,8 @@ use crate::sys::privileges::{Identity, become_identity};
 /// What a start needs to know.
 #[derive(Debug)]
 pub(super) struct Resolve<'a> {
-    /// Whose session.
-    pub(super) account: &'a AccountName,
+    /// Whose session, by its Unix account.
+    pub(super) user: &'a AccountName,
     /// Whether the child becomes the account.
     pub(super) separate: bool,
     /// As configured.
@@ -33,7 +33,7 @@ pub(super) struct Resolve<'a> {
 impl Resolve<'_> {
     /// Says the account, then, as the account, the directory and the PATH.
     pub(super) fn run(&self, speaker: &Speaker) -> Result<(), Problem> {
-        let account = find_account(self.account, self.separate)?;
+        let account = find_account(self.user, self.separate)?;
         let env_file = self.env_file.map(read_env_file).transpose()?.unwrap_or_default();
         speaker.say(&Reply::Account { account: account.clone(), env_file }, None)?;
         if self.separate {
@@ -50,7 +50,7 @@ impl Resolve<'_> {
     }
 
     fn directory(&self, account: &Account) -> Result<OwnedFd, Problem> {
-        let root = expand(&self.root.to_string_lossy(), account);
+        let root = expand(&self.root.to_string_lossy(), &account.name, account);
         let shown = crate::base::printable(&root.join(self.relative).to_string_lossy(), 200);
         let opened = open_root(&root).map_err(|error| no_directory(&shown, &error))?;
         let directory = open_beneath(opened.as_fd(), self.relative).map_err(|error| match error.raw_os_error() {
@@ -91,13 +91,13 @@ pub(super) fn become_account(account: &Account) -> Result<(), Problem> {
         .map_err(|error| Problem::new("launch-failed", format!("account {}: {error}", account.name)))
 }
 
-/// A configured path with the account's `%u` and `%h`; `%%` is a percent sign.
-pub(super) fn expand(pattern: &str, account: &Account) -> PathBuf {
+/// A configured path with `%u`, a name, and the account's `%h`; `%%` is a percent sign.
+pub(super) fn expand(pattern: &str, name: &str, account: &Account) -> PathBuf {
     let mut path = String::new();
     let mut rest = pattern.chars();
     while let Some(ch) = rest.next() {
         match (ch, if ch == '%' { rest.next() } else { None }) {
-            ('%', Some('u')) => path.push_str(&account.name),
+            ('%', Some('u')) => path.push_str(name),
             ('%', Some('h')) => path.push_str(&account.home.to_string_lossy()),
             ('%', Some('%')) => path.push('%'),
             (first, second) => {

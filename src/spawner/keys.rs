@@ -14,8 +14,10 @@ use crate::wire::v1::KeysAnswer;
 /// Runs in the child.
 #[derive(Debug)]
 pub(super) struct ReadKeys<'a> {
-    /// Whose.
+    /// Whose, as `%u` names it.
     pub(super) account: &'a AccountName,
+    /// Its Unix account.
+    pub(super) user: &'a AccountName,
     /// Whether the child becomes the account.
     pub(super) separate: bool,
     /// With `%u` and `%h`.
@@ -27,8 +29,8 @@ pub(super) struct ReadKeys<'a> {
 impl ReadKeys<'_> {
     /// Says that nothing has changed, or hands over the file.
     pub(super) fn run(&self, speaker: &Speaker) -> Result<(), Problem> {
-        let account = find_account(self.account, self.separate)?;
-        let path = expand(self.pattern, &account);
+        let account = find_account(self.user, self.separate)?;
+        let path = expand(self.pattern, self.account.as_str(), &account);
         let home = account.home.as_path();
         let inside = home != Path::new("/") && path.starts_with(home) && !path.components().any(is_parent);
         let strictness = if inside {

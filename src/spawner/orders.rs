@@ -123,7 +123,7 @@ impl Service {
         let cached = self.paths.get(&request.account.name);
         let want_path = cached.is_none_or(|(_, at)| now.saturating_duration_since(*at) > PATH_FRESH);
         let work = Resolve {
-            account: &request.account.name,
+            user: &request.account.user,
             separate: self.is_separate(),
             root: &request.root,
             relative: &request.relative,
@@ -309,14 +309,20 @@ impl Service {
         let file = usize::try_from(order.file).ok();
         let found = self.table.account(&order.account).and_then(|account| {
             let pattern = file.and_then(|file| account.key_files.get(file))?;
-            Some((account.name.clone(), pattern.clone()))
+            Some((account.clone(), pattern.clone()))
         });
         let problem = |problem: &str| KeysAnswer { problem: problem.into(), ..KeysAnswer::default() };
         let Some((account, pattern)) = found else {
             let answer = problem("no such account or key file is configured");
             return self.answer(asker, answer::Body::Keys(answer), &[]);
         };
-        let work = ReadKeys { account: &account, separate: self.is_separate(), pattern: &pattern, known: &order.stamp };
+        let work = ReadKeys {
+            account: &account.name,
+            user: &account.user,
+            separate: self.is_separate(),
+            pattern: &pattern,
+            known: &order.stamp,
+        };
         match Helper::start(now, |speaker| work.run(speaker)) {
             Ok(helper) => {
                 self.leaves_nothing(helper.pid());

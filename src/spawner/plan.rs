@@ -60,6 +60,8 @@ pub(super) struct Request {
     pub(super) size: WinSize,
     /// Program and arguments; empty where the account's shell is meant.
     pub(super) argv: Vec<String>,
+    /// What those were made of.
+    pub(super) chosen: v1::Chosen,
     /// The session's name; empty for none.
     pub(super) name: String,
     /// Key and label.
@@ -113,6 +115,7 @@ impl Request {
             relative: order.directory.clone(),
             size: WinSize::clamped(size.cols, size.rows),
             argv,
+            chosen: v1::Chosen { options: order.options.clone(), args: order.args.clone() },
             name: order.name.clone(),
             creator: printable(&order.creator, CREATOR),
         })
@@ -170,7 +173,7 @@ pub(super) struct Plan {
     pub(super) host: Vec<String>,
     /// The host's ring in bytes.
     pub(super) ring: u64,
-    /// What the host tells of its session: a `Session` message.
+    /// What the host tells of its session: a `Launch` message.
     pub(super) meta: Vec<u8>,
 }
 
@@ -207,7 +210,7 @@ impl Plan {
             Some(first) => *first = zeroth,
             None => argv.push(zeroth),
         }
-        let meta = v1::Session {
+        let session = v1::Session {
             session_id: request.session.to_string(),
             name: request.name.clone(),
             account: request.account.name.to_string(),
@@ -219,6 +222,7 @@ impl Plan {
             size: Some(v1::Size { cols: request.size.cols().into(), rows: request.size.rows().into() }),
             ..v1::Session::default()
         };
+        let launch = v1::Launch { session: Some(session), chosen: Some(request.chosen.clone()) };
         Self {
             session: request.session,
             agent_identity,
@@ -234,7 +238,7 @@ impl Plan {
             no_new_privs: request.account.no_new_privs,
             host: table.programs.host.clone(),
             ring: table.ring,
-            meta: crate::wire::encode_session(&meta),
+            meta: crate::wire::encode_launch(&launch),
         }
     }
 }

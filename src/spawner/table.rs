@@ -63,9 +63,12 @@ impl SystemIdentity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountEntry {
-    /// Its name; uid, groups, home and shell are looked up for each order.
+    /// What orders call it.
     #[serde(with = "name_text")]
     pub(crate) name: AccountName,
+    /// The Unix account; uid, groups, home and shell are looked up for each order.
+    #[serde(with = "name_text")]
+    pub(crate) user: AccountName,
     /// Absolute, or beginning with `%h`.
     pub(crate) roots: Vec<PathBuf>,
     /// Agents that it may run.
@@ -148,6 +151,16 @@ pub(crate) enum TableError {
         /// As configured.
         path: String,
     },
+    /// Nothing would keep the two apart.
+    #[error("accounts {one} and {other} are both the Unix account {user}: give each its own")]
+    SharedUser {
+        /// Account.
+        one: AccountName,
+        /// Account.
+        other: AccountName,
+        /// Unix account.
+        user: AccountName,
+    },
     /// A reference or number that cannot be.
     #[error("{0}")]
     Entry(String),
@@ -210,9 +223,14 @@ impl Table {
 
     fn check_accounts(&self) -> Result<(), TableError> {
         let mut names = BTreeSet::new();
+        let mut users = BTreeMap::new();
         for account in &self.accounts {
             if !names.insert(&account.name) {
                 return Err(TableError::Entry(format!("account {} is there twice", account.name)));
+            }
+            if let Some(one) = users.insert(&account.user, &account.name) {
+                let (one, other) = (one.clone(), account.name.clone());
+                return Err(TableError::SharedUser { one, other, user: account.user.clone() });
             }
             if let Some(agent) = account.agents.iter().find(|name| self.agent(name.as_str()).is_none()) {
                 return Err(TableError::Entry(format!("account {}: there is no agent {agent}", account.name)));

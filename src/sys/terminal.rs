@@ -72,6 +72,11 @@ pub(crate) fn window_size() -> WinSize {
     tcgetwinsize(io::stdout()).map_or(WinSize::DEFAULT, |size| WinSize::clamped(size.ws_col.into(), size.ws_row.into()))
 }
 
+/// Its width and height in pixels; zeros when it does not know.
+pub(crate) fn window_pixels() -> (u16, u16) {
+    tcgetwinsize(io::stdout()).map_or((0, 0), |size| (size.ws_xpixel, size.ws_ypixel))
+}
+
 /// Writes as much as is taken at once: a terminal that its user has stopped (Ctrl-S) must not keep a leaving program.
 pub(crate) fn write_what_fits(to: BorrowedFd<'_>, mut bytes: &[u8]) {
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-use super::v1::{Event, Session, ToGateway, ToHost};
+use super::v1::{Event, Launch, ToGateway, ToHost};
 use crate::base::{LINK_FRAME, Offset};
 
 /// type u8, length u32, offset u64.
@@ -104,13 +104,13 @@ pub fn decode_to_gateway(payload: Bytes) -> Result<ToGateway, LinkError> {
 }
 
 /// What a launch tells a host about its session.
-pub fn encode_session(session: &Session) -> Vec<u8> {
-    session.encode_to_vec()
+pub fn encode_launch(launch: &Launch) -> Vec<u8> {
+    launch.encode_to_vec()
 }
 
-/// The other end of [`encode_session`].
-pub fn decode_session(bytes: &[u8]) -> Result<Session, LinkError> {
-    Ok(Session::decode(bytes)?)
+/// The other end of [`encode_launch`].
+pub fn decode_launch(bytes: &[u8]) -> Result<Launch, LinkError> {
+    Ok(Launch::decode(bytes)?)
 }
 
 fn put_message(out: &mut BytesMut, kind: FrameHeader, offset: Offset, message: &impl Message) {
@@ -175,7 +175,7 @@ mod tests {
         stream.put_slice(b"abc");
         encode_lost(&mut stream, Offset(1), Offset(5));
         stream.put_slice(&[200, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, b'?']);
-        let event = Event { kind: Some(Kind::Bell(Bell {})) };
+        let event = Event { kind: Some(Kind::Bell(Bell {})), more: false };
         encode_event(&mut stream, Offset(12), &event);
         let wanted = [
             Frame::Output(Offset(9), Bytes::from_static(b"abc")),

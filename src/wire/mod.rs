@@ -15,8 +15,8 @@ pub mod v1 {
 pub use binary::{BINARY_HEADER, BinaryError, BinaryFrame};
 pub use client::{ClientError, decode_client, decode_server, encode_client, encode_server};
 pub use link::{
-    Frame, FrameHeader, LINK_HEADER, LINK_VERSION, LinkDecoder, LinkError, decode_session, decode_to_gateway,
-    decode_to_host, encode_control_to_gateway, encode_control_to_host, encode_event, encode_header, encode_lost,
-    encode_session,
+    Frame, FrameHeader, LINK_HEADER, LINK_VERSION, LinkDecoder, LinkError, decode_launch, decode_to_gateway,
+    decode_to_host, encode_control_to_gateway, encode_control_to_host, encode_event, encode_header, encode_launch,
+    encode_lost,
 };
 pub use order::{ORDER_VERSION, OrderError, decode_answer, decode_order, encode_answer, encode_order};

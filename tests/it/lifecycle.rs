@@ -1,11 +1,13 @@
 //! A session from start to oblivion, through the local client and a client of the tests' own.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
+use portcullis::wire::v1::event::Kind;
 use portcullis::wire::v1::{self, client_message::Body as Ask, exit::How, server_message::Body as Say};
 
 use crate::support::client::{Heard, Wss};
-use crate::support::place::{Mode, Place};
+use crate::support::eventually;
+use crate::support::place::{Mode, Place, run};
 
 fn raw(session: &str) -> v1::Attach {
     v1::Attach { session: session.into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() }
@@ -97,4 +99,62 @@ async fn the_same_request_id_is_the_same_session_and_a_name_is_taken_once() {
     }
     let ask = v1::NewSession { agent: "none".into(), ..Default::default() };
     assert!(matches!(wss.ask(Ask::New(ask)).await, Say::Error(_)));
+}
+
+#[tokio::test]
+async fn a_restart_keeps_what_was_chosen_at_the_start_also_by_another_gateway() {
+    let mut place = Place::new(Mode::SingleUser);
+    place.serve();
+    let script = r#"'echo "started with $* end"; exec cat', "probe""#;
+    place.configure(&format!(
+        "[agents.probe]\ncommand = [\"/bin/sh\", \"-c\", {script}]\nfree_args = true\n\
+         [agents.probe.options.model]\npattern = \"word\"\nflag = \"--model\""
+    ));
+    let expected = "started with --model opus -x a b end";
+    let ask = v1::NewSession {
+        agent: "probe".into(),
+        name: "main".into(),
+        options: [("model".into(), "opus".into())].into(),
+        args: vec!["-x".into(), "a b".into()],
+        ..Default::default()
+    };
+    let answer = Wss::login(&place).await.ask(Ask::New(ask)).await;
+    assert!(matches!(answer, Say::Session(_)), "{answer:?}");
+    let shown = |what: &str| {
+        eventually(what, || Some(place.verb(&["show", "main"])).filter(|shown| shown.contains("end")));
+        place.verb(&["show", "main"])
+    };
+    assert_eq!(shown("the first start").trim(), expected);
+    run(Command::new("kill").args(["-9", &place.gateway_pid().to_string()]));
+    place.verb(&["restart", "main"]);
+    assert_eq!(shown("the start after the gateway's end").trim(), expected);
+    place.verb(&["kill", "main"]);
+    place.verb(&["restart", "main"]);
+    assert_eq!(shown("the start after its own end").trim(), expected);
+}
+
+#[tokio::test]
+async fn a_long_clipboard_reaches_a_client_whole() {
+    let place = Place::served(Mode::Root);
+    let mut wss = Wss::login(&place).await;
+    wss.start("shell", "main").await;
+    wss.attach(raw("main")).await;
+    let line = "seq 100000 | head -c 500000 | base64 -w0 | (printf '\\e]52;c;'; cat; printf '\\a')\n";
+    wss.input(1, 0, line.as_bytes()).await;
+    let mut copied = Vec::new();
+    loop {
+        let event = match wss.next().await {
+            Heard::Said(_, Say::Event(event)) => event.event.unwrap(),
+            Heard::Closed(why) => panic!("closed: {why:?}"),
+            _ => continue,
+        };
+        if let Some(Kind::Clipboard(piece)) = event.kind {
+            copied.extend_from_slice(&piece);
+            if !event.more {
+                break;
+            }
+        }
+    }
+    let printed: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+    assert!(copied == printed.as_bytes()[..500_000], "{} bytes", copied.len());
 }

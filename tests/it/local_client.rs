@@ -1,5 +1,6 @@
 //! The local client on a terminal and without one: raw mode, coming back, statuses, whom it trusts and with which keys.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -97,6 +98,26 @@ fn a_killed_gateway_costs_neither_screen_nor_typing() {
     // The session read each line once.
     let shown = place.verb(&["show", "main"]);
     assert_eq!(shown.matches("$ echo ").count(), 6, "{shown}");
+}
+
+#[test]
+fn a_program_that_asks_is_told_the_colours_of_the_caller_s_own_terminal() {
+    let place = Place::served(Mode::Root);
+    place.verb(&["new", "shell", "--name", "main"]);
+    let tmux = Windows::new(&place);
+    let mut config = std::fs::File::options().append(true).open(place.root.join("tmux.conf")).unwrap();
+    config.write_all(b"set -g window-style bg=#fdf6e3\n").unwrap();
+    let window = tmux.open("light", (80, 24), &place.client(&["attach", "main"]));
+    window.until("$");
+    window.line(
+        r"ask() { stty -echo; printf '\e]11;?\a\e[?996n'; read -rsd n -t 9 told; printf '%q=\n' $told; stty echo; }",
+    );
+    // The answer of the caller's terminal is on its way at first.
+    eventually("the colour", || {
+        window.line("clear; ask");
+        let told = window.until("=\n");
+        told.contains(r"rgb:fdfd/f6f6/e3e3\a\E[?997;2").then_some(())
+    });
 }
 
 #[test]

@@ -7,7 +7,11 @@ use portcullis::wire::v1::{self, client_message::Body as Ask, server_message::Bo
 
 use crate::support::by_hand::{Key, reasons_since};
 use crate::support::client::{Heard, Wss};
+use crate::support::eventually;
 use crate::support::place::{ANN, BOB, Mode, Place, describe, ids, run};
+
+/// An account with another name than its Unix account, which is `BOB`.
+const TEAM: &str = "team";
 
 const ROLES: [&str; 3] = ["view", "drive", "own"];
 
@@ -287,7 +291,10 @@ async fn an_account_sees_nothing_of_another() {
     let two = place.root.join("two.toml");
     std::fs::write(
         &two,
-        format!("{text}\n[accounts.{BOB}]\nroots = [\"%h\"]\nkey_files = [\"{}/%u\"]\n", keys.display()),
+        format!(
+            "{text}\n[accounts.{TEAM}]\nuser = \"{BOB}\"\nroots = [\"%h\"]\nkey_files = [\"{}/%u\"]\n",
+            keys.display()
+        ),
     )
     .unwrap();
     let mut command = place.command();
@@ -295,7 +302,7 @@ async fn an_account_sees_nothing_of_another() {
     command.args(["--https", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     place.serve_by(command, "serving: ");
     let (ann, bob) = (Key::new(&place, "ann", &["ed25519"]), Key::new(&place, "bob", &["ed25519"]));
-    for (key, account) in [(&ann, ANN), (&bob, BOB)] {
+    for (key, account) in [(&ann, ANN), (&bob, TEAM)] {
         let mut add = place.command();
         run(add.args(["keys", "add", "--dir"]).arg(&place.dir).args([
             "--account",
@@ -303,7 +310,7 @@ async fn an_account_sees_nothing_of_another() {
             &format!("{} x", key.public),
         ]));
     }
-    let (mut of_ann, mut of_bob) = (login(&place, &ann, ANN).await, login(&place, &bob, BOB).await);
+    let (mut of_ann, mut of_bob) = (login(&place, &ann, ANN).await, login(&place, &bob, TEAM).await);
     let Say::Session(annas) = of_ann.ask(new("shell", "main", "")).await else { panic!("no session") };
     let Say::Sessions(list) = of_bob.ask(Ask::List(v1::ListSessions {})).await else { panic!("no list") };
     assert_eq!(list.sessions, []);
@@ -316,15 +323,21 @@ async fn an_account_sees_nothing_of_another() {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(!ssh(&place, &bob, BOB, &["show", name]).status.success());
+        assert!(!ssh(&place, &bob, TEAM, &["show", name]).status.success());
         assert!(ssh(&place, &ann, ANN, &["show", name]).status.success());
     }
     // A name is taken for its own account only, and the process is the account's.
     let Say::Session(bobs) = of_bob.ask(new("shell", "main", "")).await else { panic!("the name is free for bob") };
     assert_ne!(bobs.session_id, annas.session_id);
-    assert_eq!((annas.account.as_str(), bobs.account.as_str()), (ANN, BOB));
+    assert_eq!((annas.account.as_str(), bobs.account.as_str()), (ANN, TEAM));
+    assert!(ssh(&place, &bob, TEAM, &["send", "main", "'id -un; echo $USER $HOME'"]).status.success());
+    let wanted = format!("{BOB}\n{BOB} /home/{BOB}\n");
+    eventually("whose session it is", || {
+        let Output { stdout, .. } = ssh(&place, &bob, TEAM, &["show", "main"]);
+        String::from_utf8_lossy(&stdout).contains(&wanted).then_some(())
+    });
     // A key is its own account's.
-    for (key, user, good) in [(&bob, ANN, false), (&ann, BOB, false), (&ann, ANN, true)] {
+    for (key, user, good) in [(&bob, ANN, false), (&ann, TEAM, false), (&ann, ANN, true)] {
         let before = place.audit().len();
         let endpoints = place.endpoints();
         let tried = Wss::try_login(&endpoints.https, &endpoints.https, key.path(), user).await;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use sha2::{Digest, Sha256};
 
 use crate::support::place::{Mode, Place, describe, is_alive};
-use crate::support::windows::Windows;
+use crate::support::windows::{Window, Windows};
 use crate::support::{eventually, finished};
 
 /// A command over ssh without a terminal, run to its end.
@@ -284,6 +284,35 @@ fn two_windows_of_different_sizes_on_one_session() {
     let (before, after) = large.modes();
     let flags = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(flags(&before), flags(&after));
+}
+
+#[test]
+fn title_and_bell_reach_windows_of_another_size_and_go_with_the_session() {
+    let place = Place::served(Mode::Root);
+    good(&place, &["new", "shell", "--name", "main"]);
+    let tmux = Windows::new(&place);
+    let own = tmux.open("own", (100, 30), &place.ssh(&["-t"], &["attach", "main"]));
+    eventually("a viewer", || (viewers(&place, "main") == 1).then_some(()));
+    own.line("echo size $(stty size)");
+    own.until("size 30 100");
+    let framed = [
+        tmux.open("ssh", (60, 20), &place.ssh(&["-t"], &["attach", "main"])),
+        tmux.open("local", (70, 25), &place.client(&["attach", "main"])),
+    ];
+    let title = |window: &Window| window.format("#{pane_title}");
+    for window in &framed {
+        window.until("[main] 100x30");
+        assert_eq!(window.format("#{window_bell_flag}"), "0");
+    }
+    own.line(r"PS1='\e]2;busy $((3 * 4))\a\a$ '");
+    for window in &framed {
+        eventually("the title", || (title(window) == "busy 12").then_some(()));
+        eventually("the bell", || (window.format("#{window_bell_flag}") == "1").then_some(()));
+        window.keys(&["C-]", "d"]);
+        assert_eq!(window.status(), 0);
+        // What tmux calls a window that nobody gave a title.
+        assert_eq!(title(window), window.format("#{host}"));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 
 use futures_util::SinkExt;
 
+use super::colors::{ASK, Colors};
 use super::connect::{ConnectError, Connection, Dialler, Incoming, next, send};
 use super::console::{Console, Happened, Stopped};
 use super::follow::{Act, Follow, Next};
@@ -93,6 +94,9 @@ struct Attaching {
     follow: Follow,
     typing: Typing,
     writer: [u8; 16],
+    colors: Colors,
+    // The terminal was asked for them.
+    asked: bool,
     // Input is held back until then.
     hold_until: Option<Instant>,
 }
@@ -105,8 +109,9 @@ pub(crate) async fn attach(verb: AttachVerb, connection: Connection, dialler: Di
     let prefix = Prefix::of(dialler.target.detach).filter(|_| console.is_terminal());
     let keys = prefix.map(DetachKeys::new);
     let typing = Typing { input: NumberedInput::default(), keys, view: verb.view };
+    let (writer, colors) = (crate::gateway::random(), Colors::default());
     let mut attaching =
-        Attaching { verb, dialler, console, follow, typing, writer: crate::gateway::random(), hold_until: None };
+        Attaching { verb, dialler, console, follow, typing, writer, colors, asked: false, hold_until: None };
     let stop = attaching.run(connection).await;
     let status = match stop {
         Stop::Status(status) => Ok(status),
@@ -180,8 +185,28 @@ impl Attaching {
             },
             writer: bytes::Bytes::copy_from_slice(&self.writer),
             from_start: from == From::Start,
+            appearance: terminal.then(|| self.appearance()),
             ..v1::Attach::default()
         }
+    }
+
+    fn appearance(&self) -> v1::Appearance {
+        let (width, height) = terminal::window_pixels();
+        v1::Appearance {
+            foreground: self.colors.foreground.clone(),
+            background: self.colors.background.clone(),
+            width: width.into(),
+            height: height.into(),
+            ..v1::Appearance::default()
+        }
+    }
+
+    // Once: the answers come as if they were typed.
+    async fn ask_colors(&mut self) -> Result<(), Part> {
+        if std::mem::replace(&mut self.asked, true) || !self.console.is_terminal() {
+            return Ok(());
+        }
+        self.console.write(bytes::Bytes::from_static(ASK)).await.map_err(|stopped| Part::Stop(stopped.into()))
     }
 
     async fn follow_attached(&mut self, connection: &mut Connection, id: u64) -> Result<Next, Part> {
@@ -203,7 +228,9 @@ impl Attaching {
                         Incoming::Bytes(frame) => self.follow.bytes(frame.offset.0, frame.data),
                         Incoming::Message(message) if message.id == id && !attached => {
                             attached = true;
-                            self.answered(message.body)?
+                            let act = self.answered(message.body)?;
+                            self.ask_colors().await?;
+                            act
                         }
                         Incoming::Message(message) => message.body.map(|body| self.follow.message(body)).unwrap_or_default(),
                     };
@@ -264,15 +291,23 @@ impl Attaching {
 
     async fn happened(&mut self, connection: &mut Connection, happened: Happened) -> Result<(), Part> {
         match happened {
-            Happened::Typed(bytes) => self.typing.take(&bytes).map_err(Part::Stop),
+            Happened::Typed(bytes) => {
+                if self.colors.hear(&bytes) {
+                    self.resize(connection).await?;
+                }
+                self.typing.take(&bytes).map_err(Part::Stop)
+            }
             Happened::Signal(number) => Err(Part::Stop(Stop::Status(128 + number))),
             Happened::Resized(_) if !self.console.is_terminal() => Ok(()),
-            Happened::Resized(_) => {
-                let id = connection.take_id();
-                let resize = v1::Resize { channel: CHANNEL, size: Some(window()), hidden: false };
-                send(&mut connection.socket, id, Ask::Resize(resize)).await.map_err(Part::Broken)
-            }
+            Happened::Resized(_) => self.resize(connection).await,
         }
+    }
+
+    async fn resize(&mut self, connection: &mut Connection) -> Result<(), Part> {
+        let id = connection.take_id();
+        let appearance = Some(self.appearance());
+        let resize = v1::Resize { channel: CHANNEL, size: Some(window()), hidden: false, appearance };
+        send(&mut connection.socket, id, Ask::Resize(resize)).await.map_err(Part::Broken)
     }
 
     async fn send_input(&mut self, connection: &mut Connection) -> Result<(), Part> {

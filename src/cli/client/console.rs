@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::WinSize;
-use crate::screen::leave_sequence;
+use crate::screen::{enter_sequence, leave_sequence};
 use crate::sys::terminal::{self, RawMode};
 
 /// One read of the keyboard; a paste comes in several.
@@ -96,8 +96,10 @@ impl Console {
     }
 
     /// Writes in order; waits while the terminal or pipe takes nothing, but not for longer than until a signal.
-    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), Stopped> {
-        self.painted = true;
+    pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<(), Stopped> {
+        if !std::mem::replace(&mut self.painted, true) && self.is_terminal() {
+            bytes = [enter_sequence(), &bytes].concat().into();
+        }
         let Some(output) = &self.output else { return Err(Stopped::OutputClosed) };
         let [hang_up, interrupt, terminate] = &mut self.ends;
         tokio::select! {

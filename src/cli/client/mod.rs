@@ -2,6 +2,7 @@
 
 mod agent;
 mod attach;
+mod colors;
 mod connect;
 mod console;
 mod follow;

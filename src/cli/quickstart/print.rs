@@ -85,7 +85,8 @@ impl<'a> Facts<'a> {
             let name = &account.settings.name;
             let _ = writeln!(
                 out,
-                "  account {name} (uid {}): {} in {}",
+                "  account {name} ({}, uid {}): {} in {}",
+                account.unix.name,
                 account.unix.uid,
                 agents.join(", "),
                 roots.join(", ")

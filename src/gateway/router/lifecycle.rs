@@ -85,7 +85,7 @@ impl Router {
         self.gone(&handle.session).await
     }
 
-    /// A new agent with the same agent name, directory, session name and id; old cursors get `reset`.
+    /// A new agent with the same agent name, mode, options, directory, session name and id; old cursors get `reset`.
     pub(crate) async fn restart(&self, grant: &LiveGrant, name: &str) -> Result<SessionHandle, SessionError> {
         let handle = self.find(grant, name, Verb::Restart)?;
         grant.count_start()?;
@@ -102,6 +102,7 @@ impl Router {
         }
         old.detach_all("restarted");
         self.gone(&old).await?;
+        let chosen = old.chosen();
         let order = v1::Start {
             session_id: summary.session_id,
             account: summary.account,
@@ -110,6 +111,8 @@ impl Router {
             root: place.root,
             directory: place.relative,
             size: summary.size,
+            options: chosen.options,
+            args: chosen.args,
             name: summary.name,
             creator: grant.who().to_owned(),
             ..v1::Start::default()

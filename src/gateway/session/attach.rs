@@ -30,6 +30,7 @@ pub(crate) struct AttachRequest {
     pub(crate) history: u32,
     pub(crate) writer: Option<WriterId>,
     pub(crate) door: &'static str,
+    pub(crate) appearance: v1::Appearance,
 }
 
 /// Where a viewer begins.
@@ -69,6 +70,7 @@ impl Session {
             hidden: request.hidden,
             drives,
             writer,
+            appearance: super::appearance::tidy(request.appearance.clone()),
         };
         let (number, live) = self.reserve(looks)?;
         // From here on a dropped future leaves no trace.
@@ -189,7 +191,6 @@ impl Session {
         let mut state = self.lock();
         let grid = state.size.effective();
         let (owner, head) = (state.owner_label(), state.known_head);
-        let over = state.ended.is_some();
         let slot = state.slots.get_mut(&number).ok_or(SessionError::HostGone)?;
         let mut attached = v1::Attached { size: Some(wire_size(grid)), ..v1::Attached::default() };
         match opening {
@@ -214,9 +215,6 @@ impl Session {
                 attached.verdict = v1::Verdict::Snapshot.into();
                 attached.offset = head.0;
                 slot.frames();
-                if over {
-                    slot.expect_last_frame();
-                }
             }
         }
         attached.role =

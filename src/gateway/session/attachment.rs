@@ -145,19 +145,27 @@ impl Attachment {
         }))
     }
 
-    /// The viewer's window changed, or it was hidden or shown.
-    pub(crate) fn resize(&mut self, size: WinSize, hidden: bool) -> Result<(), SessionError> {
-        let (resized, messages) = {
+    /// The viewer's window changed, or it was hidden or shown, or looks otherwise.
+    pub(crate) fn resize(
+        &mut self,
+        size: WinSize,
+        hidden: bool,
+        appearance: Option<v1::Appearance>,
+    ) -> Result<(), SessionError> {
+        let (resized, repainted, messages) = {
             let mut state = self.session.lock();
             let Some(slot) = state.slots.get_mut(&self.number) else { return Ok(()) };
             slot.looks.window = Some(size);
             slot.looks.hidden = hidden;
             let counts = slot.looks.drives && !hidden && !slot.is_exact();
             let resized = state.size.window(self.number, counts.then_some(size));
-            (resized, state.refit(Some(self.number)))
+            let repainted = state.looks(self.number, appearance);
+            (resized, repainted, state.refit(Some(self.number)))
         };
         if let Some(size) = resized {
             self.session.announce_size(size)?;
+        } else if repainted {
+            self.session.owner_appearance().map_or(Ok(()), |appearance| self.session.tell(appearance))?;
         }
         messages.into_iter().try_for_each(|message| self.session.tell(message))
     }
@@ -213,6 +221,7 @@ impl Session {
         let owner = self.lock().owner_label();
         let entry = Entry::new(Event::SizeOwner).text(Field::Owner, &owner).text(Field::Size, &size.to_string());
         self.note(entry);
+        self.owner_appearance().map_or(Ok(()), |appearance| self.tell(appearance))?;
         self.tell(ToHostBody::Size(v1::SetSize { cols: size.cols().into(), rows: size.rows().into(), owner }))
     }
 
@@ -282,6 +291,7 @@ impl State {
         let grid = self.size.effective();
         let owner = self.owner_label();
         let name = self.summary.name.clone();
+        let over = self.ended.is_some();
         let mut messages = Vec::new();
         let mut repaint = Vec::new();
         for (number, slot) in &mut self.slots {
@@ -292,6 +302,9 @@ impl State {
                 Fitting::Same => {}
                 Fitting::Framed(window) => {
                     slot.frames();
+                    if over {
+                        slot.expect_last_frame();
+                    }
                     messages.extend(fit(*number, window, status(&name, grid, &owner, slot.looks.drives)));
                 }
                 Fitting::Raw => {

@@ -92,7 +92,7 @@ impl State {
             }
             Body::Frame(frame) => {
                 if let Some(slot) = self.slots.get_mut(&frame.viewer) {
-                    slot.frame_answer(&frame.data, frame.more);
+                    slot.frame_answer(&frame.data, frame.more, frame.last);
                 }
             }
             Body::Taken(taken) => self.take_taken(&taken),
@@ -110,6 +110,7 @@ impl State {
                 }
                 self.take_end(ended.exit.unwrap_or_default(), Offset(ended.offset));
             }
+            Body::Chosen(chosen) => self.chosen = chosen,
             Body::Status(status) => {
                 if !self.live {
                     // While output is live its own offsets say it; a status may be ahead of them.

@@ -1,5 +1,6 @@
 //! One live session as the gateway sees it: its link's state, its short ring and its viewers. Knows no door and no socket of a client.
 
+mod appearance;
 mod attach;
 mod attachment;
 mod incoming;
@@ -74,6 +75,11 @@ impl Session {
     /// Its agent.
     pub(crate) fn agent(&self) -> Option<Name> {
         self.lock().summary.agent.parse().ok()
+    }
+
+    /// The options and arguments that it was started with; whole once its host has gone.
+    pub(crate) fn chosen(&self) -> v1::Chosen {
+        self.lock().chosen.clone()
     }
 
     /// True for the very same link, not only the same session.
@@ -154,7 +160,7 @@ impl Session {
         let mut state = self.lock();
         state.summary.name = name.to_string();
         let at = state.known_head;
-        let event = v1::Event { kind: Some(v1::event::Kind::Renamed(name.to_string())) };
+        let event = v1::Event { kind: Some(v1::event::Kind::Renamed(name.to_string())), more: false };
         state.tell_all(at, &ViewerItem::Event { offset: at, event });
         Ok(())
     }

@@ -52,6 +52,7 @@ pub(super) struct Looks {
     /// May type, and did not ask to look only.
     pub(super) drives: bool,
     pub(super) writer: WriterId,
+    pub(super) appearance: v1::Appearance,
 }
 
 enum Phase {
@@ -69,8 +70,10 @@ enum Phase {
     },
     Framed {
         collected: BytesMut,
-        ready: Option<Bytes>,
-        last: bool,
+        /// A whole frame, and whether it was drawn after the agent's end.
+        ready: Option<(Bytes, bool)>,
+        /// The agent has ended, and its last picture is still to be shown.
+        unseen_end: bool,
     },
     Over,
 }
@@ -148,7 +151,7 @@ impl Slot {
 
     /// From now on the host renders for this viewer's window.
     pub(super) fn frames(&mut self) {
-        self.phase = Phase::Framed { collected: BytesMut::new(), ready: None, last: false };
+        self.phase = Phase::Framed { collected: BytesMut::new(), ready: None, unseen_end: false };
     }
 
     /// A repaint was asked for under this number.
@@ -220,19 +223,19 @@ impl Slot {
     }
 
     /// Pieces of a rendered frame.
-    pub(super) fn frame_answer(&mut self, data: &[u8], more: bool) {
+    pub(super) fn frame_answer(&mut self, data: &[u8], more: bool, last: bool) {
         let Phase::Framed { collected, ready, .. } = &mut self.phase else { return };
         collected.extend_from_slice(data);
         if !more {
-            *ready = Some(std::mem::take(collected).freeze());
+            *ready = Some((std::mem::take(collected).freeze(), last));
             self.wake();
         }
     }
 
-    /// The session has ended: the frame that comes next is the last.
+    /// The session has ended: its last picture comes before the end.
     pub(super) fn expect_last_frame(&mut self) {
-        if let Phase::Framed { last, .. } = &mut self.phase {
-            *last = true;
+        if let Phase::Framed { unseen_end, .. } = &mut self.phase {
+            *unseen_end = true;
         }
     }
 
@@ -296,9 +299,9 @@ impl Slot {
                 self.phase = Phase::Reading { asked: None, pieces: VecDeque::new() };
                 Next::Item(item)
             }
-            Phase::Framed { ready, last, .. } => match ready.take() {
-                Some(data) => {
-                    *last = false;
+            Phase::Framed { ready, unseen_end, .. } => match ready.take() {
+                Some((data, last)) => {
+                    *unseen_end &= !last;
                     Next::Item(ViewerItem::Frame { data })
                 }
                 None => Next::Wait,
@@ -358,8 +361,8 @@ impl Slot {
 
     fn is_due(&self, at: Offset, item: &ViewerItem) -> bool {
         match &self.phase {
-            Phase::Framed { last, ready, .. } => {
-                !(matches!(item, ViewerItem::Ended { .. }) && (*last || ready.is_some()))
+            Phase::Framed { unseen_end, ready, .. } => {
+                !(matches!(item, ViewerItem::Ended { .. }) && (*unseen_end || ready.is_some()))
             }
             Phase::Opening | Phase::Painting { .. } | Phase::Painted(_) => {
                 at <= self.cursor && !matches!(item, ViewerItem::Ended { .. } | ViewerItem::Lost { .. })
@@ -385,5 +388,49 @@ impl Slot {
             Phase::Reading { pieces, .. } => pieces.iter().map(|piece| piece.len() as u64).sum(),
             _ => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed() -> Slot {
+        let mut slot = Slot::new(Looks {
+            who: "somebody".into(),
+            door: "ssh",
+            role: Role::Own,
+            mode: v1::ViewerMode::Fitted,
+            window: Some(WinSize::DEFAULT),
+            hidden: false,
+            drives: true,
+            writer: WriterId::from_bytes([1; 16]),
+            appearance: v1::Appearance::default(),
+        });
+        slot.frames();
+        slot
+    }
+
+    fn next(slot: &mut Slot) -> Option<ViewerItem> {
+        match slot.next(&View { ring: None, known_head: Offset(9) }) {
+            Next::Item(item) => Some(item),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_end_comes_after_the_last_frame_also_when_an_older_one_is_on_its_way() {
+        let mut slot = framed();
+        let frame = |text: &'static str| Some(ViewerItem::Frame { data: Bytes::from_static(text.as_bytes()) });
+        slot.frame_answer(b"one ", true, false);
+        slot.expect_last_frame();
+        let (exit, offset) = (v1::Exit::default(), Offset(9));
+        slot.push(offset, ViewerItem::Ended { exit: exit.clone(), offset });
+        slot.frame_answer(b"before", false, false);
+        assert_eq!(next(&mut slot), frame("one before"));
+        assert_eq!(next(&mut slot), None);
+        slot.frame_answer(b"after", false, true);
+        assert_eq!(next(&mut slot), frame("after"));
+        assert_eq!(next(&mut slot), Some(ViewerItem::Ended { exit, offset }));
     }
 }

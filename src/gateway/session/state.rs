@@ -39,6 +39,8 @@ pub(super) enum Requester {
 pub(super) struct State {
     pub(super) summary: v1::Session,
     pub(super) log_id: LogId,
+    /// What it was started with.
+    pub(super) chosen: v1::Chosen,
     /// The head as last heard; exact while output is live.
     pub(super) known_head: Offset,
     /// None: output is not live, or where it begins is not known yet.
@@ -70,6 +72,7 @@ impl State {
         let ended = summary.exit.clone().filter(|_| summary.state == i32::from(v1::State::Ended));
         Self {
             log_id,
+            chosen: v1::Chosen::default(),
             known_head,
             ring: None,
             live: false,

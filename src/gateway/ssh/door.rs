@@ -17,7 +17,7 @@ use super::login::{LoggedIn, Login};
 use super::meter::Meter;
 use super::out::Out;
 use super::run::{Stopped, Work};
-use super::terminal::Terminal;
+use super::terminal::{Terminal, Window};
 use crate::base::WinSize;
 use crate::gateway::{Gateway, LiveGrant};
 
@@ -52,7 +52,7 @@ enum Line {
     /// Before its one shell or exec request.
     Open {
         half: ChannelWriteHalf<Msg>,
-        window: Option<WinSize>,
+        window: Option<Window>,
     },
     Running {
         terminal: Terminal,
@@ -204,8 +204,8 @@ impl Handler for Door {
         _term: &str,
         columns: u32,
         rows: u32,
-        _: u32,
-        _: u32,
+        width: u32,
+        height: u32,
         _: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
@@ -213,7 +213,7 @@ impl Handler for Door {
         let allowed = self.grant().is_some_and(|grant| grant.may_terminal().is_ok());
         match self.channels.get_mut(&channel) {
             Some(Line::Open { window, .. }) if allowed => {
-                *window = Some(WinSize::clamped(columns, rows));
+                *window = Some(Window { size: WinSize::clamped(columns, rows), pixels: (width, height) });
                 session.channel_success(channel)
             }
             _ => session.channel_failure(channel),
@@ -225,15 +225,15 @@ impl Handler for Door {
         channel: ChannelId,
         columns: u32,
         rows: u32,
-        _: u32,
-        _: u32,
+        width: u32,
+        height: u32,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
         self.count()?;
-        let size = WinSize::clamped(columns, rows);
+        let changed = Window { size: WinSize::clamped(columns, rows), pixels: (width, height) };
         match self.channels.get_mut(&channel) {
-            Some(Line::Open { window: Some(window), .. }) => *window = size,
-            Some(Line::Running { terminal, .. }) => terminal.resize(size),
+            Some(Line::Open { window: Some(window), .. }) => *window = changed,
+            Some(Line::Running { terminal, .. }) => terminal.resize(changed),
             _ => {}
         }
         Ok(())

@@ -269,7 +269,7 @@ impl Work {
     }
 
     pub(super) fn window(&self) -> Option<WinSize> {
-        self.terminal.window()
+        self.terminal.window().map(|window| window.size)
     }
 }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use super::detach::{DetachKeys, Prefix, Scan};
 use crate::base::{INPUT_QUEUE, WinSize};
 use crate::gateway::{Attachment, SessionError, ViewerItem};
+use crate::wire::v1::Appearance;
 
 /// Typed ahead while nobody reads yet: as much as a session's queue would take, and as a client may send at once. More
 /// ends the channel.
@@ -31,6 +32,22 @@ pub(super) enum Heard {
     Left(Left),
 }
 
+/// The client's window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) size: WinSize,
+    /// Width and height; 0: not known.
+    pub(super) pixels: (u32, u32),
+}
+
+impl Window {
+    /// All that ssh says of it.
+    pub(super) fn appearance(self) -> Appearance {
+        let (width, height) = self.pixels;
+        Appearance { width, height, ..Appearance::default() }
+    }
+}
+
 /// What the picker hears.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Typed {
@@ -44,7 +61,7 @@ pub(super) struct Typed {
 pub(super) struct Terminal(Arc<Mutex<Inner>>);
 
 struct Inner {
-    window: Option<WinSize>,
+    window: Option<Window>,
     resized: bool,
     ahead: Vec<u8>,
     viewer: Option<Viewer>,
@@ -64,13 +81,13 @@ struct Viewer {
 
 impl Terminal {
     /// `window`: of the client's terminal, if it has one.
-    pub(super) fn new(window: Option<WinSize>) -> Self {
+    pub(super) fn new(window: Option<Window>) -> Self {
         let inner = Inner { window, resized: false, ahead: Vec::new(), viewer: None, waker: None };
         Self(Arc::new(Mutex::new(inner)))
     }
 
     /// The client's window; none without a terminal.
-    pub(super) fn window(&self) -> Option<WinSize> {
+    pub(super) fn window(&self) -> Option<Window> {
         self.lock().window
     }
 
@@ -94,16 +111,15 @@ impl Terminal {
     }
 
     /// The client's window changed.
-    pub(super) fn resize(&self, size: WinSize) {
+    pub(super) fn resize(&self, window: Window) {
         let mut inner = self.lock();
         if inner.window.is_none() {
             return;
         }
-        inner.window = Some(size);
+        inner.window = Some(window);
         inner.resized = true;
         match &mut inner.viewer {
-            // A session that cannot be told is about to say that it is gone.
-            Some(viewer) => drop(viewer.attachment.resize(size, false)),
+            Some(viewer) => viewer.resize(window),
             None => inner.wake(),
         }
     }
@@ -113,10 +129,10 @@ impl Terminal {
         let keys = prefix.map(DetachKeys::new);
         let mut viewer = Viewer { attachment, keys, drives, offset, scratch: Vec::new(), left: None };
         let mut inner = self.lock();
-        if let Some(size) = inner.window {
+        if let Some(window) = inner.window {
             // The window may have changed while the attach was on its way.
             if std::mem::take(&mut inner.resized) {
-                drop(viewer.attachment.resize(size, false));
+                viewer.resize(window);
             }
         }
         let ahead = std::mem::take(&mut inner.ahead);
@@ -197,6 +213,11 @@ impl Inner {
 }
 
 impl Viewer {
+    fn resize(&mut self, window: Window) {
+        // A session that cannot be told is about to say that it is gone.
+        let _ = self.attachment.resize(window.size, false, Some(window.appearance()));
+    }
+
     /// Gives bytes to the session; returns those behind the detach keys, which are not for it.
     fn typed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         match &mut self.left {

@@ -4,12 +4,12 @@ use bytes::Bytes;
 
 use super::detach::Prefix;
 use super::out::{Gone, Out};
-use super::terminal::{Heard, Left, Terminal};
-use crate::base::{Offset, WinSize};
+use super::terminal::{Heard, Left, Terminal, Window};
+use crate::base::Offset;
 use crate::gateway::router::SessionHandle;
 use crate::gateway::verbs::{AttachVerb, From};
 use crate::gateway::{AttachRequest, SessionError, ViewerItem};
-use crate::screen::leave_sequence;
+use crate::screen::{enter_sequence, leave_sequence};
 use crate::wire::v1::{Attached, Exit, InputRefusal, Verdict, ViewerMode};
 
 /// How a look ended.
@@ -59,6 +59,9 @@ pub(super) async fn view(
     let drives = attached.role != "view";
     terminal.begin_viewing(attachment, drives, attached.input_offset, window.and(prefix));
     let leave = Leave { terminal };
+    if window.is_some() {
+        out.data(Bytes::from_static(enter_sequence())).await?;
+    }
     let end = match window {
         Some(_) => pump_fitted(out, terminal).await?,
         None => match Exact::begin(out, verb.from, &attached).await? {
@@ -84,10 +87,10 @@ impl Drop for Leave<'_> {
     }
 }
 
-fn request(verb: &AttachVerb, window: Option<WinSize>) -> AttachRequest {
+fn request(verb: &AttachVerb, window: Option<Window>) -> AttachRequest {
     AttachRequest {
         mode: if window.is_some() { ViewerMode::Fitted } else { ViewerMode::Exact },
-        size: window,
+        size: window.map(|window| window.size),
         hidden: false,
         view: verb.view,
         cursor: None,
@@ -99,6 +102,7 @@ fn request(verb: &AttachVerb, window: Option<WinSize>) -> AttachRequest {
         history: 0,
         writer: None,
         door: "ssh",
+        appearance: window.map(Window::appearance).unwrap_or_default(),
     }
 }
 

@@ -262,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
         let size = resize.size.unwrap_or_default();
         let size = WinSize::clamped(size.cols, size.rows);
         let Some(viewer) = self.viewer(channel) else { return self.no_channel(id, channel) };
-        if let Err(error) = viewer.view.resize(size, resize.hidden) {
+        if let Err(error) = viewer.view.resize(size, resize.hidden, resize.appearance.clone()) {
             self.replies.push_back((id, Body::Error(error_message(&error, channel))));
         }
     }

@@ -61,7 +61,7 @@ pub(super) enum Asked<V> {
 pub(super) trait View: Send + 'static {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<ViewerItem>;
     fn input(&mut self, offset: u64, bytes: &[u8], paste: bool) -> Result<(), SessionError>;
-    fn resize(&mut self, size: WinSize, hidden: bool) -> Result<(), SessionError>;
+    fn resize(&mut self, size: WinSize, hidden: bool, appearance: Option<v1::Appearance>) -> Result<(), SessionError>;
     fn frame_drawn(&mut self);
 }
 
@@ -170,8 +170,8 @@ impl View for Attachment {
     fn input(&mut self, offset: u64, bytes: &[u8], paste: bool) -> Result<(), SessionError> {
         Self::input(self, offset, bytes, paste)
     }
-    fn resize(&mut self, size: WinSize, hidden: bool) -> Result<(), SessionError> {
-        Self::resize(self, size, hidden)
+    fn resize(&mut self, size: WinSize, hidden: bool, appearance: Option<v1::Appearance>) -> Result<(), SessionError> {
+        Self::resize(self, size, hidden, appearance)
     }
     fn frame_drawn(&mut self) {
         Self::frame_drawn(self);

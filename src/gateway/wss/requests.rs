@@ -113,6 +113,7 @@ fn attach_request(attach: &v1::Attach) -> Result<AttachRequest, &'static str> {
         history: attach.history,
         writer,
         door: Door::Wss.as_str(),
+        appearance: attach.appearance.clone().unwrap_or_default(),
     })
 }
 

@@ -156,7 +156,7 @@ impl View for FakeView {
         Ok(())
     }
 
-    fn resize(&mut self, size: WinSize, _: bool) -> Result<(), SessionError> {
+    fn resize(&mut self, size: WinSize, _: bool, _: Option<v1::Appearance>) -> Result<(), SessionError> {
         self.0.script().sizes.push(size);
         Ok(())
     }

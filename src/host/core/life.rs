@@ -104,6 +104,7 @@ impl Core {
         self.phase = Phase::Ended { leave: now.at + STAY };
         self.after_output(now);
         self.settler.settle(&self.ring);
+        self.jobs.finish();
         self.session.state = State::Ended.into();
         self.session.exit = Some(exit.clone());
         let offset = self.ring.head();

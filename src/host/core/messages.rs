@@ -48,6 +48,7 @@ impl Core {
             ring_capacity: self.ring.capacity() as u64,
             log: self.log.iter().cloned().collect(),
         }));
+        self.outbox.control(Body::Chosen(self.chosen.clone()));
     }
 
     pub(super) fn link_down(&mut self) {
@@ -80,7 +81,7 @@ impl Core {
                 }
             }
             B::Snapshot(ask) => {
-                if !self.jobs.ask(ask.request, ask.kind(), ask.history, now.at) {
+                if !self.jobs.ask(ask.request, ask.kind(), ask.history) {
                     return Err(Misuse::Questions);
                 }
             }
@@ -93,6 +94,7 @@ impl Core {
             B::NextFrame(next) => self.jobs.want_frame(next.viewer, next.full),
             B::Input(input) => self.take_input(&input, now)?,
             B::Size(size) => self.set_size(&size, now, effects),
+            B::Appearance(appearance) => self.set_appearance(&appearance, now),
             B::Hold(hold) => self.set_hold(Offset(hold.offset), Duration::from_millis(hold.millis.into()), now),
             B::Name(name) => self.set_name(name.name),
             B::Writer(ask) => {

@@ -3,6 +3,7 @@
 //! The caller moves bytes: it reads the PTY into [`Core::space`], writes [`Core::link_output`] and [`Core::pty_input`],
 //! and reports each with how far it came. Everything else that happens is an [`Event`], what the core wants done an [`Effect`].
 
+mod appearance;
 mod life;
 mod messages;
 mod output;
@@ -22,7 +23,10 @@ use crate::replay::Ring;
 use crate::screen::{Sieve, Sieved};
 use crate::wire::encode_event;
 use crate::wire::v1::event::Kind;
-use crate::wire::v1::{self, Exit, HostStatus, LinkHello, Session, Size, State, ToHost, to_gateway::Body};
+use crate::wire::v1::{
+    self, Chosen, Exit, HostStatus, Launch, LinkHello, Session, Size, State, ToHost, to_gateway::Body,
+};
+use appearance::Look;
 use life::Phase;
 
 /// Most bytes of one batch from the PTY (hop.md, finding 6).
@@ -80,6 +84,7 @@ pub(super) enum Effect {
 /// One session.
 pub(super) struct Core {
     session: Session,
+    chosen: Chosen,
     ring: Ring,
     sieve: Sieve,
     sieved: Sieved,
@@ -94,6 +99,7 @@ pub(super) struct Core {
     phase: Phase,
     hold: Option<Hold>,
     held: u64,
+    look: Look,
     focus_reports: bool,
     color_reports: bool,
     size_reports: bool,
@@ -109,8 +115,9 @@ struct Hold {
 }
 
 impl Core {
-    /// A running session. `session` is what the launch said about it; what the host itself knows is filled in.
-    pub(super) fn new(mut session: Session, log_id: LogId, ring: usize) -> Self {
+    /// A running session. `launch` is what was said about it; what the host itself knows is filled in.
+    pub(super) fn new(launch: Launch, log_id: LogId, ring: usize) -> Self {
+        let mut session = launch.session.unwrap_or_default();
         let ring = Ring::new(ring.max(SMALLEST_RING));
         let size = session.size.unwrap_or_default();
         session.log_id = log_id.to_string();
@@ -118,6 +125,7 @@ impl Core {
         Self {
             settler: Settler::new(WinSize::clamped(size.cols, size.rows), ring.capacity()),
             session,
+            chosen: launch.chosen.unwrap_or_default(),
             ring,
             sieve: Sieve::new(),
             sieved: Sieved::default(),
@@ -130,6 +138,7 @@ impl Core {
             phase: Phase::Running { look_again: None },
             hold: None,
             held: 0,
+            look: Look::default(),
             focus_reports: false,
             color_reports: false,
             size_reports: false,
@@ -189,7 +198,7 @@ impl Core {
     pub(super) fn is_busy(&self, now: Now) -> bool {
         self.settler.is_due(&self.ring)
             || self.settler.is_overdue(&self.ring)
-            || self.jobs.is_ready(&self.ring, self.settler.size(), now.at)
+            || self.jobs.is_ready(&self.ring, &self.settler, now.at)
     }
 
     /// One slice of background work, about a millisecond at most.
@@ -210,7 +219,7 @@ impl Core {
 
     /// When to come back although nothing happens: a timer, background work, input or an acknowledgement that waits.
     pub(super) fn deadline(&self, now: Now) -> Option<Instant> {
-        let jobs = self.jobs.deadline(&self.ring, self.settler.size());
+        let jobs = self.jobs.deadline(&self.ring, &self.settler, now.at);
         let acks = self.outbox.deadline().filter(|_| self.linked);
         // What is due but not taken waits for its descriptor, not for the clock.
         let waiting = [jobs, acks, self.input.due()].into_iter().flatten().filter(|at| *at > now.at);
@@ -255,9 +264,13 @@ impl Core {
     }
 
     fn event(&mut self, at: Offset, kind: Kind) {
+        self.tell(at, v1::Event { kind: Some(kind), more: false });
+    }
+
+    fn tell(&mut self, at: Offset, event: v1::Event) {
         if self.linked && !self.outbox.is_lost() {
             let mut frame = bytes::BytesMut::new();
-            encode_event(&mut frame, at, &v1::Event { kind: Some(kind) });
+            encode_event(&mut frame, at, &event);
             self.outbox.mark(at, frame.freeze());
         }
     }

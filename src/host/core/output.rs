@@ -1,14 +1,16 @@
 //! From the PTY to the log: sieve in place, commit, and afterwards what the sieve noticed.
 
+use bytes::Bytes;
+
 use super::{BATCH, Core, GROWTH, Now};
 use crate::base::{LINK_FRAME, Offset};
-use crate::screen::{AnswerState, Mark, Note, Query, Theme, What, answer};
+use crate::screen::{AnswerState, Mark, Note, Query, What, answer};
 use crate::wire::v1::event::Kind;
-use crate::wire::v1::{Bell, Notification};
+use crate::wire::v1::{self, Bell, Notification};
 
 /// Notifications of one batch; a program that prints more is not notifying anybody.
 const NOTIFICATIONS: usize = 16;
-/// A clipboard must fit into one event frame.
+/// A piece of a clipboard: fits into one event frame.
 const CLIPBOARD: usize = LINK_FRAME - 1024;
 
 impl Core {
@@ -62,7 +64,9 @@ impl Core {
                     notified += 1;
                     self.event(at, Kind::Notification(Notification { title, body }));
                 }
-                What::Notification { .. } | What::FrameEnd => {}
+                What::Notification { .. } => {}
+                What::FrameStart => self.jobs.frame_began(at, now.at),
+                What::FrameEnd => self.jobs.frame_ended(),
                 What::Cut(kind) => self.event(at, Kind::Cut(kind.to_owned())),
                 What::FocusReports(on) => self.focus_reports = on,
                 What::ColorReports(on) => self.color_reports = on,
@@ -80,20 +84,35 @@ impl Core {
             self.event(at, Kind::Title(text));
         }
         if let Some(at) = bell {
+            self.jobs.ring_bell();
             self.event(at, Kind::Bell(Bell {}));
         }
-        match clipboard {
-            Some((at, data)) if data.len() > CLIPBOARD => self.event(at, Kind::Cut("clipboard".to_owned())),
-            Some((at, data)) => self.event(at, Kind::Clipboard(data.into())),
-            None => {}
+        if let Some((at, data)) = clipboard {
+            self.copy(at, data.into());
+        }
+    }
+
+    /// A clipboard in as many events as it needs; one that the gateway leaves no room for is told as cut.
+    fn copy(&mut self, at: Offset, mut data: Bytes) {
+        if !self.outbox.has_room(data.len() + CLIPBOARD) {
+            return self.event(at, Kind::Cut("clipboard".to_owned()));
+        }
+        loop {
+            let piece = data.split_to(data.len().min(CLIPBOARD));
+            let more = !data.is_empty();
+            self.tell(at, v1::Event { kind: Some(Kind::Clipboard(piece)), more });
+            if !more {
+                return;
+            }
         }
     }
 
     /// The way a terminal with mode 2048 tells its size.
     pub(super) fn report_size(&mut self) {
         if self.size_reports {
-            let size = self.settler.size();
-            self.input.answer(format!("\x1b[48;{};{};0;0t", size.rows(), size.cols()).into_bytes());
+            let (size, (width, height)) = (self.settler.size(), self.look.pixels.unwrap_or_default());
+            let report = format!("\x1b[48;{};{};{height};{width}t", size.rows(), size.cols());
+            self.input.answer(report.into_bytes());
         }
     }
 
@@ -115,7 +134,8 @@ impl Core {
             AnswerState { size: self.settler.size(), ..AnswerState::default() }
         };
         (state.focus_reports, state.color_reports) = (self.focus_reports, self.color_reports);
-        if let Some(bytes) = answer(query, &state, &Theme::default()) {
+        state.pixels = self.look.pixels;
+        if let Some(bytes) = answer(query, &state, &self.look.theme) {
             self.input.answer(bytes);
         }
     }

@@ -1,5 +1,9 @@
 //! The core without descriptors: what it decides, with time as a number.
 
+mod appearance;
+mod clipboard;
+mod frames;
+
 use super::*;
 use crate::wire::v1::exit::How;
 use crate::wire::v1::{
@@ -17,14 +21,15 @@ struct Rig {
 
 impl Rig {
     fn new(ring: usize) -> Self {
-        let core = Core::new(Session { name: "s".into(), ..Session::default() }, LogId::from_bytes([9; 16]), ring);
+        let session = Session { name: "s".into(), ..Session::default() };
+        let core = Core::new(Launch { session: Some(session), chosen: None }, LogId::from_bytes([9; 16]), ring);
         Self { core, now: Now { at: Instant::now(), unix: 1000 }, decoder: LinkDecoder::default() }
     }
 
     fn linked(ring: usize) -> Self {
         let mut rig = Self::new(ring);
         rig.apply(Event::LinkUp(LinkHello { version_min: 1, version_max: 1, software: String::new() }));
-        assert!(matches!(rig.controls().as_slice(), [Body::Hello(_)]));
+        assert!(matches!(rig.controls().as_slice(), [Body::Hello(_), Body::Chosen(_)]));
         rig
     }
 
@@ -392,28 +397,6 @@ fn a_flood_of_questions_is_answered_in_order_and_the_rest_refused() {
 }
 
 #[test]
-fn a_frame_that_the_program_left_open_delays_a_snapshot_for_a_moment_only() {
-    let mut rig = Rig::linked(HOST_RING);
-    rig.print(b"\x1b[?2026hhalf");
-    rig.say(to_host::Body::Snapshot(TakeSnapshot { request: 1, kind: SnapshotKind::Text.into(), history: 0 }));
-    rig.work();
-    assert_eq!(rig.controls(), []);
-    let again = rig.core.deadline(rig.now).unwrap();
-    assert!(again > rig.now.at);
-    rig.print(b" whole\x1b[?2026l");
-    rig.pass(again - rig.now.at);
-    rig.work();
-    let controls = rig.controls();
-    assert!(matches!(&controls[..], [Body::Snapshot(s)] if &s.data[..] == b"half whole"), "{controls:?}");
-    rig.print(b"\x1b[?2026hnever closed");
-    rig.say(to_host::Body::Snapshot(TakeSnapshot { request: 2, kind: SnapshotKind::Text.into(), history: 0 }));
-    rig.work();
-    rig.pass(Duration::from_millis(200));
-    rig.work();
-    assert!(rig.controls().iter().any(|b| matches!(b, Body::Snapshot(s) if s.request == 2)));
-}
-
-#[test]
 fn whatever_is_logged_the_hello_fits_into_a_frame() {
     let mut rig = Rig::new(HOST_RING);
     for _ in 0..100 {
@@ -421,7 +404,11 @@ fn whatever_is_logged_the_hello_fits_into_a_frame() {
     }
     rig.apply(Event::LinkUp(LinkHello { version_min: 1, version_max: 1, software: String::new() }));
     let controls = rig.controls();
-    assert!(matches!(&controls[..], [Body::Hello(hello)] if hello.log.len() == 64), "{} messages", controls.len());
+    assert!(
+        matches!(&controls[..], [Body::Hello(hello), Body::Chosen(_)] if hello.log.len() == 64),
+        "{} messages",
+        controls.len()
+    );
 }
 
 #[test]
@@ -434,31 +421,6 @@ fn nothing_that_waits_for_a_descriptor_keeps_the_clock_running() {
     // Enter and an acknowledgement are due; the terminal and the link are full.
     assert!(rig.core.pty_input(rig.now).is_some());
     assert!(rig.core.deadline(rig.now).is_none_or(|at| at > rig.now.at));
-}
-
-#[test]
-fn fitted_frames_come_when_drawn_and_changed_and_not_too_often() {
-    let mut rig = Rig::linked(HOST_RING);
-    rig.say(to_host::Body::Fit(Fit { viewer: 4, cols: 20, rows: 5, status: "st".into() }));
-    rig.print(b"one");
-    let next = || to_host::Body::NextFrame(NextFrame { viewer: 4, full: false });
-    let frames = |rig: &mut Rig| {
-        rig.work();
-        rig.controls().into_iter().filter(|body| matches!(body, Body::Frame(_))).count()
-    };
-    assert_eq!(frames(&mut rig), 0, "not asked for");
-    rig.say(next());
-    assert_eq!(frames(&mut rig), 1);
-    rig.say(next());
-    assert_eq!(frames(&mut rig), 0, "unchanged");
-    assert_eq!(rig.core.jobs.deadline(&rig.core.ring, WinSize::DEFAULT), None, "and no timer runs for it");
-    rig.print(b"two");
-    assert_eq!(frames(&mut rig), 0, "too early");
-    rig.pass(crate::base::FRAME_INTERVAL);
-    assert_eq!(frames(&mut rig), 1);
-    rig.pass(Duration::from_secs(1));
-    rig.print(b"three");
-    assert_eq!(frames(&mut rig), 0, "the last one is not drawn yet");
 }
 
 #[test]
@@ -486,7 +448,7 @@ fn the_end_comes_after_the_last_byte_and_stays_until_forgotten() {
 
     rig.apply(Event::LinkUp(LinkHello { version_min: 1, version_max: 1, software: String::new() }));
     let controls = rig.controls();
-    let [Body::Hello(hello)] = &controls[..] else { panic!("{controls:?}") };
+    let [Body::Hello(hello), Body::Chosen(_)] = &controls[..] else { panic!("{controls:?}") };
     let session = hello.session.as_ref().unwrap();
     assert_eq!((session.state(), session.exit.clone(), session.head), (State::Ended, Some(code(3)), 10));
     assert_eq!(rig.say(to_host::Body::Forget(ForgetHost {})), [Effect::Leave]);

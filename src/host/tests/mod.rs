@@ -22,8 +22,12 @@ use crate::sys::process::Process;
 use crate::sys::pty;
 use crate::sys::pty_master::PtyMaster;
 use crate::sys::stream::StreamListener;
-use crate::wire::v1::{ForgetHost, LinkHello, Live, Read, Session, ToGateway, ToHost, to_gateway, to_host};
+use crate::wire::v1::{ForgetHost, Launch, LinkHello, Live, Read, Session, ToGateway, ToHost, to_gateway, to_host};
 use crate::wire::{Frame, LinkDecoder, encode_control_to_host};
+
+fn launch() -> Launch {
+    Launch { session: Some(Session { name: "s".into(), ..Session::default() }), chosen: None }
+}
 
 /// A wait that lasts so long is a failure, however slow the machine.
 const HANG: Duration = Duration::from_secs(120);
@@ -119,6 +123,7 @@ impl Prepared {
             exec_error,
             signals: None,
             gateway_uid,
+            account_uid: current_uid(),
         };
         Self { dir, outside }
     }
@@ -126,7 +131,7 @@ impl Prepared {
     fn run(self, ring: usize) -> Host {
         let Self { dir, outside } = self;
         let thread = std::thread::spawn(move || {
-            let core = Core::new(Session { name: "s".into(), ..Session::default() }, LogId::from_bytes([1; 16]), ring);
+            let core = Core::new(launch(), LogId::from_bytes([1; 16]), ring);
             EventLoop::new(core, outside).run()
         });
         Host { dir, thread }

@@ -5,15 +5,18 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use prost::Message;
+
 use super::{Gateway, Host, Prepared, connect, hello};
 use crate::base::{HOST_RING, INPUT_QUEUE};
 use crate::sys::credentials::current_uid;
 use crate::wire::Frame;
+use crate::wire::v1::event::Kind;
 use crate::wire::v1::exit::How;
 use crate::wire::v1::to_gateway::Body as G;
 use crate::wire::v1::to_host::Body as H;
 use crate::wire::v1::{
-    AskWriter, HostEnded, Input, InputRefusal, Live, Read, SetSize, SnapshotKind, State, TakeSnapshot,
+    AskWriter, Event, HostEnded, Input, InputRefusal, Live, Read, SetSize, SnapshotKind, State, TakeSnapshot, ToGateway,
 };
 
 const READY: &[u8] = b"ready\n";
@@ -300,6 +303,41 @@ fn a_newer_gateway_displaces_the_older_and_strangers_get_nothing() {
     drop(stranger);
     // Nobody may forget it: the thread ends with the test.
     std::fs::remove_dir_all(&host.dir).unwrap();
+}
+
+/// Lines of the host's log until it answers.
+fn logged(gateway: &mut Gateway) -> Vec<String> {
+    gateway.say(H::Live(Live { on: true }));
+    let mut lines = Vec::new();
+    loop {
+        match gateway.frame().expect("the host closed the link") {
+            Frame::Event(_, Event { kind: Some(Kind::HostLog(line)), .. }) => lines.push(line),
+            Frame::Control(message)
+                if matches!(ToGateway::decode(message.clone()).unwrap().body, Some(G::Status(_))) =>
+            {
+                break;
+            }
+            _ => {}
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_hook_of_another_account_is_told_and_gets_nothing() {
+    let refused = format!("a hook connection by uid {} was refused: only the account's may connect", current_uid());
+    for (account, told) in [(current_uid(), vec![]), (current_uid() + 1, vec![refused])] {
+        let mut prepared = Prepared::new("read x", current_uid(), None);
+        prepared.outside.account_uid = account;
+        let host = prepared.run(HOST_RING);
+        let (mut gateway, _) = host.link();
+        let mut hook = UnixStream::connect(host.dir.join("hook")).unwrap();
+        assert_eq!(hook.read(&mut [0]).unwrap(), 0);
+        assert_eq!(logged(&mut gateway), told);
+        gateway.say(H::Input(input(0, b"\n")));
+        gateway.wait(ended);
+        host.forget(&mut gateway);
+    }
 }
 
 #[test]

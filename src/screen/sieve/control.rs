@@ -173,8 +173,8 @@ pub(super) fn modes(params: &[u8], set: bool) -> Modes {
                 continue;
             }
             mode => {
-                if mode == 2026 && !set {
-                    out.notes.push(What::FrameEnd);
+                if mode == 2026 {
+                    out.notes.push(if set { What::FrameStart } else { What::FrameEnd });
                 }
                 out.barrier |= matches!(mode, 6 | 1048 | 1049);
                 stay.push(field);

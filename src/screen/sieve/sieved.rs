@@ -55,6 +55,8 @@ pub enum What {
     },
     /// A sequence that was longer than its limit: what kind it was. The rest of it is gone.
     Cut(&'static str),
+    /// The start of a synchronized frame, `CSI ? 2026 h`, kept.
+    FrameStart,
     /// The end of a synchronized frame, `CSI ? 2026 l`, kept.
     FrameEnd,
     /// Mode 1004 was asked for or given up, removed: the host reports focus for the driver.

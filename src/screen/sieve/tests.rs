@@ -209,12 +209,12 @@ fn modes_are_judged_one_by_one() {
     gives(b"\x1b[?2004;1004;1006h", b"\x1b[?2004;1006h", &[(13, What::FocusReports(true))]);
     gives(b"\x1b[?01004:1;25l", b"\x1b[?25l", &[(6, What::FocusReports(false))]);
     gives(b"\x1b[?47h\x1b[?1047;25l", b"\x1b[?1049h\x1b[?1049;25l", &[]);
-    gives(b"\x1b[?2026h\x1b[?2026l", b"\x1b[?2026h\x1b[?2026l", &[(16, What::FrameEnd)]);
+    gives(b"\x1b[?2026h\x1b[?2026l", b"\x1b[?2026h\x1b[?2026l", &[(8, What::FrameStart), (16, What::FrameEnd)]);
     gives(b"\x1b[?25;2026;69l", b"\x1b[?25;2026l", &[(11, What::FrameEnd)]);
     for mode in [2, 3, 69, 5522] {
         dropped(format!("\x1b[?{mode}h\x1b[?{mode}l").as_bytes());
     }
-    for mode in [1, 5, 6, 7, 12, 25, 1000, 1002, 1003, 1006, 1049, 2004, 2026] {
+    for mode in [1, 5, 6, 7, 12, 25, 1000, 1002, 1003, 1006, 1049, 2004] {
         passes(format!("\x1b[?{mode}h").as_bytes());
     }
     passes(b"\x1b[4h\x1b[20l");

@@ -142,3 +142,51 @@ fn a_frame_is_a_repaint_where_the_window_has_room() {
     assert_eq!(found, Ok(()));
     assert_eq!(viewer.text(), cut.text());
 }
+
+/// Characters that some terminals draw in one column and others in two: engine's columns, then what stands for the other opinion.
+const DOUBTFUL: [(&str, &str); 8] = [
+    ("❤\u{fe0f}", "漢"),
+    ("1\u{fe0f}\u{20e3}", "漢"),
+    ("👩\u{200d}👧", "漢"),
+    ("👍🏽", "漢"),
+    ("⌚", "x"),
+    ("🦀", "x"),
+    ("…", "漢"),
+    ("\u{e0b0}", "漢"),
+];
+
+#[test]
+fn a_character_of_doubtful_width_does_not_move_the_rest_of_its_row() {
+    for (doubtful, instead) in DOUBTFUL {
+        let line = format!("\x1b[41mab{doubtful}\x1b[mcd {doubtful}ef\r\n\x1b[44m{doubtful}\x1b[m\r\nlast");
+        let agent = screen(20, 4, line.as_bytes());
+        let mut view = FittedView::new(size(20, 5));
+        let frame = view.frame(&agent, "", false).expect("first");
+        for painted in [frame, agent.snapshot(), agent.repaint()] {
+            let painted = String::from_utf8(painted).expect("text");
+            let mut same = terminal(20, 5);
+            same.feed_all(painted.as_bytes());
+            let mut other = terminal(20, 5);
+            other.feed_all(painted.replace(doubtful, instead).as_bytes());
+            let columns = |screen: &Screen| {
+                let grid = screen.settler.engine.recorder.term.grid();
+                let row = &grid[alacritty_terminal::index::Line(0)];
+                (0..20)
+                    .filter(|at| matches!(row[alacritty_terminal::index::Column(*at)].c, 'a'..='f'))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(columns(&same).len(), 6, "{doubtful}: {}", painted.escape_debug());
+            assert_eq!(columns(&other), columns(&same), "{doubtful}: {}", painted.escape_debug());
+            assert!(other.text().contains("\nlast"), "{doubtful}");
+        }
+    }
+}
+
+#[test]
+fn a_line_drawing_is_told_its_column_once() {
+    let agent = screen(40, 2, format!("┌{}┐x", "─".repeat(30)).as_bytes());
+    let mut view = FittedView::new(size(50, 5));
+    let frame = String::from_utf8(view.frame(&agent, "", false).expect("first")).expect("text");
+    assert_eq!(frame.matches('G').count(), 1, "{}", frame.escape_debug());
+    assert!(frame.contains("┐\x1b[33Gx"), "{}", frame.escape_debug());
+}

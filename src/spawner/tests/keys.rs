@@ -27,6 +27,7 @@ fn files_of_the_account_and_of_root() {
     // An account of this test alone: its home is written to.
     let account = test_account("pc-test-keys");
     rig.table.accounts[0].name = "pc-test-keys".parse().unwrap();
+    rig.table.accounts[0].user = "pc-test-keys".parse().unwrap();
     rig.stop_spawner(Kill::Terminate);
     rig.again();
     let mut gateway = rig.connect();

@@ -255,7 +255,7 @@ fn an_agent_that_cannot_be_executed_is_the_hosts_news() {
 fn the_login_shell_gives_the_path() {
     let (mut rig, mut mail) = Rig::new("path", "echo $PATH >$mail; echo ${0} >$mail; exec sleep 1000");
     let account = test_account("pc-test-path");
-    rig.table.accounts[0].name = "pc-test-path".parse().unwrap();
+    rig.table.accounts[0].user = "pc-test-path".parse().unwrap();
     let profile = account.home.join(".bash_profile");
     std::fs::write(&profile, "echo chatter; export PATH=/opt/own/bin:/usr/bin:/bin\n").unwrap();
     let restarted = |rig: &mut Rig| {
@@ -264,7 +264,7 @@ fn the_login_shell_gives_the_path() {
         rig.connect()
     };
     let mut gateway = restarted(&mut rig);
-    let order = |session| crate::wire::v1::Start { account: "pc-test-path".into(), ..rig.order(session) };
+    let order = |session| rig.order(session);
     let (first, second) = (order(1), order(2));
     gateway.start(first).unwrap();
     assert_eq!(mail.line(), "/opt/own/bin:/usr/bin:/bin");

@@ -6,12 +6,11 @@ use crate::wire::v1::{self, Start, answer, order};
 #[test]
 fn each_refusal_has_its_code() {
     let (mut rig, _mail) = Rig::with("refusals", "exec sleep 1000", super::rig::HOST_SCRIPT, |table| {
-        table
-            .accounts
-            .push(crate::spawner::AccountEntry { name: "root".parse().unwrap(), ..table.accounts[0].clone() });
-        let ghost =
-            crate::spawner::AccountEntry { name: "pc-test-ghost".parse().unwrap(), ..table.accounts[0].clone() };
-        table.accounts.push(ghost);
+        for name in ["root", "pc-test-ghost"] {
+            let (name, user) = (name.parse().unwrap(), name.parse().unwrap());
+            let other = crate::spawner::AccountEntry { name, user, ..table.accounts[0].clone() };
+            table.accounts.push(other);
+        }
     });
     let (inside, outside) = (rig.dir.join("projects/inside"), rig.dir.join("projects/link"));
     std::fs::create_dir(&inside).unwrap();
@@ -158,6 +157,14 @@ fn a_table_that_breaks_a_promise_is_not_served() {
     assert!(changed(&|table| table.accounts[0].roots.push("relative".into())).is_err());
     assert!(changed(&|table| table.accounts[0].key_files.push("%hidden/keys".into())).is_err());
     assert!(changed(&|table| table.accounts[0].agents.push("ghost".parse().unwrap())).is_err());
+    let twin = |table: &mut crate::spawner::Table| {
+        table
+            .accounts
+            .push(crate::spawner::AccountEntry { name: "twin".parse().unwrap(), ..table.accounts[0].clone() });
+    };
+    let shared = changed(&twin).unwrap_err();
+    assert!(matches!(shared, TableError::SharedUser { .. }), "{shared}");
+    assert!(shared.to_string().contains(ACCOUNT) && shared.to_string().contains("twin"), "{shared}");
     let text = serde_json::to_string(good).unwrap();
     assert_eq!(serde_json::from_str::<crate::spawner::Table>(&text).unwrap(), *good);
     assert!(text.contains(ACCOUNT));

@@ -276,6 +276,7 @@ fn table(dir: &Path, agent: &str) -> Table {
         },
         accounts: vec![AccountEntry {
             name: ACCOUNT.parse().unwrap(),
+            user: ACCOUNT.parse().unwrap(),
             roots: vec![dir.join("projects"), "%h".into()],
             agents: vec!["agent".parse().unwrap(), "shell".parse().unwrap()],
             key_files: vec!["%h/.pc-test/keys".into(), format!("{}/keys/%u", dir.display())],

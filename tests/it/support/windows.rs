@@ -73,6 +73,11 @@ impl Window<'_> {
         })
     }
 
+    /// A format of tmux.
+    pub fn format(&self, format: &str) -> String {
+        run(self.tmux.tmux().args(["display-message", "-p", "-t", self.name, format])).trim_end().to_owned()
+    }
+
     /// The last row.
     pub fn last_row(&self) -> String {
         self.screen().lines().last().unwrap_or_default().trim_end().to_owned()

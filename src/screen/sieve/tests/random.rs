@@ -245,7 +245,9 @@ fn streams_without_questions_pass_unchanged() {
             let stream = items.concat().into_bytes();
             let (kept, notes) = sieve(&stream, &cuts);
             prop_assert_eq!(kept, stream);
-            let loud = notes.iter().any(|note| !matches!(note.what, What::Bell | What::Title(_) | What::FrameEnd));
+            let loud = notes
+                .iter()
+                .any(|note| !matches!(note.what, What::Bell | What::Title(_) | What::FrameStart | What::FrameEnd));
             prop_assert!(!loud);
             Ok(())
         })
@@ -294,7 +296,7 @@ fn a_second_sieve_finds_nothing() {
             let (kept, notes) = sieve(&stream, &cuts);
             let (again, second) = sieve(&kept, &[usize::MAX]);
             prop_assert_eq!(&again, &kept);
-            let quiet = |what: &What| matches!(what, What::Bell | What::Title(_) | What::FrameEnd);
+            let quiet = |what: &What| matches!(what, What::Bell | What::Title(_) | What::FrameStart | What::FrameEnd);
             let first: Vec<_> = notes.into_iter().filter(|note| quiet(&note.what)).collect();
             prop_assert_eq!(second, first);
             // Nothing that a parser of C1 controls would act on.
