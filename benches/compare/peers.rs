@@ -223,6 +223,12 @@ impl Drop for Stage {
     fn drop(&mut self) {
         let portcullis = self.root.join("portcullis");
         let dir = self.root.join("home/gw");
+        // As root the copy that hosts run from is outside the directory, and outlives the server.
+        let copy = self.gateway().ok().and_then(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok());
+        if let Some(run) = copy.as_deref().and_then(|exe| exe.parent()?.parent()).filter(|run| run.starts_with("/run"))
+        {
+            let _ = std::fs::remove_dir_all(run);
+        }
         let _ = Command::new(portcullis).args(["stop", "--all", "--dir"]).arg(dir).stdout(Stdio::null()).status();
         let _ = std::fs::remove_dir_all(&self.root);
     }

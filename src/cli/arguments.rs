@@ -121,7 +121,7 @@ pub(super) struct ServeArguments {
     pub(super) place: PlaceArguments,
     #[command(flatten)]
     pub(super) doors: DoorArguments,
-    /// The gateway is another unit (`portcullis gateway --dir DIR`).
+    /// The gateway is another unit (`portcullis gateway --run RUN`); serving begins when it has come.
     #[arg(long)]
     pub(super) spawner_only: bool,
     /// `env_pass` takes values from this environment.

@@ -25,6 +25,7 @@ mod reload;
 mod rights;
 mod root_mode;
 mod security_keys;
+mod service;
 mod ssh_door;
 mod stalled;
 mod support;

@@ -298,7 +298,7 @@ impl Drop for Place {
 }
 
 /// Lines of a pipe as they come; read to its end, so that the writer never waits.
-fn read_lines(from: impl Read + Send + 'static) -> Receiver<String> {
+pub fn read_lines(from: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
