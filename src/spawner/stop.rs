@@ -43,7 +43,7 @@ pub(super) enum StopStep {
 }
 
 impl Stop {
-    /// Begins now. Half of the grace after the hang-up comes TERM, at its end KILL.
+    /// Begins now. Half of the grace after the hang-up comes TERM with another hang-up, at its end KILL.
     pub(super) fn new(asker: Asker, sessions: Vec<(SessionId, i32)>, all: bool, grace: Duration, now: Instant) -> Self {
         Self { asker, sessions, all, started: now, grace: grace.min(GRACE), next: now, signalled: BTreeSet::new() }
     }
@@ -67,8 +67,15 @@ impl Stop {
         if elapsed > self.grace + GIVE_UP {
             return StopStep::Stuck(left.len());
         }
-        let ladder =
-            [(0, Kill::HangUp, Duration::ZERO), (1, Kill::Terminate, self.grace / 2), (2, Kill::Kill, self.grace)];
+        let half = self.grace / 2;
+        // A bash that is about to wait for its first line notes a hang-up and waits all the same, and it ignores TERM:
+        // a second hang-up wakes it.
+        let ladder = [
+            (0, Kill::HangUp, Duration::ZERO),
+            (1, Kill::Terminate, half),
+            (2, Kill::HangUp, half),
+            (3, Kill::Kill, self.grace),
+        ];
         for (pid, start_time) in left {
             let Ok(Some(process)) = Process::open_same(pid, start_time) else { continue };
             for (rank, kill, after) in ladder {

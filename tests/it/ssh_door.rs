@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::place::{Mode, Place, describe, is_alive};
 use crate::support::windows::{Window, Windows};
-use crate::support::{eventually, finished};
+use crate::support::{HANG, eventually, finished};
 
 /// A command over ssh without a terminal, run to its end.
 fn over(place: &Place, options: &[&str], words: &[&str]) -> Output {
@@ -38,6 +38,17 @@ fn shows(place: &Place, name: &str, wanted: &str) {
 fn piped(place: &Place, words: &[&str]) -> Child {
     let mut command = place.ssh(&["-T"], words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// So many bytes of its output; none if it ends before.
+fn first(child: &mut Child, bytes: usize) -> Option<Vec<u8>> {
+    let mut stdout = child.stdout.take().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut stream = vec![0; bytes];
+        sender.send(stdout.read_exact(&mut stream).is_ok().then_some(stream))
+    });
+    receiver.recv_timeout(HANG).expect("neither output nor its end")
 }
 
 /// How many look at a session.
@@ -162,6 +173,30 @@ fn what_the_ring_has_lost_is_stated_exactly() {
     let rest = over(&place, &["-T"], &["attach", "main", "--from", &at.to_string()]);
     assert_eq!(rest.status.code(), Some(3), "{}", describe(&rest));
     assert!(rest.stdout == whole[at..] && rest.stderr.is_empty());
+}
+
+#[test]
+fn from_the_start_of_a_flooding_session_nothing_more_is_lost() {
+    let mut place = Place::new(Mode::Root);
+    place.environment.push(("PORTCULLIS_SESSIONS__RING_BYTES".into(), "65536".into()));
+    place.serve();
+    good(&place, &["new", "shell", "--name", "main"]);
+    good(&place, &["send", "main", "'stty -echo; clear; exec seq -w 1 999999999'"]);
+    shows(&place, "main", "\n000");
+    for round in 1..=5 {
+        // The ring is full and turns all the time: a sole reader that may drive holds it from its first moment.
+        eventually("nobody else", || (viewers(&place, "main") == 0).then_some(()));
+        let mut all = piped(&place, &["attach", "main", "--from", "start"]);
+        let stream = first(&mut all, 1 << 20);
+        all.kill().unwrap();
+        let told = String::from_utf8_lossy(&finished(all).stderr).into_owned();
+        let stream = stream.unwrap_or_else(|| panic!("round {round}: {told}"));
+        assert!(told.contains("bytes before offset") && told.lines().count() == 1, "round {round}: {told}");
+        let text = String::from_utf8(stream).unwrap();
+        let numbers: Vec<u64> = text.split("\r\n").skip(1).filter_map(|line| line.parse().ok()).collect();
+        let whole = numbers.windows(2).take(numbers.len() - 2).all(|pair| pair[1] == pair[0] + 1);
+        assert!(numbers.len() > 90_000 && whole, "round {round}: {} numbers", numbers.len());
+    }
 }
 
 #[test]

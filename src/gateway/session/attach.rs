@@ -33,6 +33,17 @@ pub(crate) struct AttachRequest {
     pub(crate) appearance: v1::Appearance,
 }
 
+impl AttachRequest {
+    /// The oldest byte that is wanted; none for the live head.
+    fn begins(&self, log_id: LogId) -> Option<Offset> {
+        match self.cursor {
+            // The cursor of another log is answered from this one's beginning.
+            Some((log, offset)) => Some(if log == log_id { offset } else { Offset::ZERO }),
+            None => self.from_offset.or(self.from_start.then_some(Offset::ZERO)),
+        }
+    }
+}
+
 /// Where a viewer begins.
 enum Opening {
     At {
@@ -74,8 +85,13 @@ impl Session {
         };
         let (number, live) = self.reserve(looks)?;
         // From here on a dropped future leaves no trace.
-        let attachment = Attachment::new(self.clone(), number, writer, drives, grant);
+        let mut attachment = Attachment::new(self.clone(), number, writer, drives, grant);
         live.into_iter().try_for_each(|message| self.tell(message))?;
+        let log_id = self.lock().log_id;
+        if let Some(from) = request.begins(log_id) {
+            // Held before it is asked for: what the answer says to be there is there when it is read.
+            attachment.hold_from(from);
+        }
         self.take_size(number, &request, drives)?;
         let input_offset = match request.writer {
             Some(writer) => self.writer_offset(writer).await?,

@@ -181,7 +181,13 @@ impl Attachment {
 
     /// An exact viewer that drives and is alone holds the agent back, as long as it moves.
     fn hold(&mut self, item: &ViewerItem) {
-        let ViewerItem::Bytes { offset, data } = item else { return };
+        if let ViewerItem::Bytes { offset, data } = item {
+            self.hold_from(offset.plus(data.len() as u64));
+        }
+    }
+
+    /// The same from the offset that such a viewer is at; also before it has got anything.
+    pub(super) fn hold_from(&mut self, at: Offset) {
         if !self.drives {
             return;
         }
@@ -190,7 +196,6 @@ impl Attachment {
             let alone = state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(|slot| slot.is_exact());
             (alone, HOLD_STEP.min(state.ring_capacity / 4))
         };
-        let at = offset.plus(data.len() as u64);
         let now = Instant::now();
         let stale = self
             .held

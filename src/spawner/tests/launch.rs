@@ -3,8 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::rig::{ACCOUNT, GATEWAY, HOST, OTHER, Rig, as_account, id, status, test_account, wait_end};
+use super::rig::{ACCOUNT, GATEWAY, GUARD, HOST, OTHER, Rig, as_account, id, status, test_account, wait_end};
 use crate::sys::process::{Kill, Process};
 use crate::sys::procfs;
 
@@ -13,9 +14,10 @@ const NOTHING: &str = "0000000000000000";
 fn descriptors(pid: i32) -> Vec<(String, PathBuf)> {
     let mut all: Vec<(String, PathBuf)> = std::fs::read_dir(format!("/proc/{pid}/fd"))
         .unwrap()
-        .map(|entry| {
+        .filter_map(|entry| {
             let entry = entry.unwrap();
-            (entry.file_name().into_string().unwrap(), std::fs::read_link(entry.path()).unwrap())
+            // One that was closed meanwhile is none.
+            Some((entry.file_name().into_string().unwrap(), std::fs::read_link(entry.path()).ok()?))
         })
         .collect();
     all.sort();
@@ -116,7 +118,16 @@ fn agent_is_right(agent: i32, host: i32, tty: &str, rig: &Rig) {
     assert_eq!(procfs::stat(agent).unwrap().parent, host, "the host reaps it");
     assert_eq!((field(agent, 6), field(agent, 19)), (agent.to_string(), "0".into()));
     assert_ne!(field(agent, 7), "0", "a controlling terminal");
-    let tails = descriptors(agent);
+    // The last thing that a starting `tail -f` opens; before it, its libraries come and go.
+    let deadline = Instant::now() + GUARD;
+    let tails = loop {
+        let open = descriptors(agent);
+        if open.iter().any(|(_, path)| path == Path::new("/dev/null")) {
+            break open;
+        }
+        assert!(Instant::now() < deadline, "{open:?}");
+        std::thread::yield_now();
+    };
     assert!(tails.iter().filter(|(_, path)| path.to_string_lossy() == tty).count() == 3, "{tails:?}");
     assert!(
         tails.iter().all(|(_, path)| path.to_string_lossy() == tty
@@ -185,6 +196,19 @@ fn a_stop_finds_a_daemonised_grandchild_and_leaves_the_host() {
     assert_eq!(gateway.list().len(), 1);
     assert_eq!(gateway.stop(1, 200), 0, "nothing is left to stop");
     assert_eq!(gateway.stop(9, 200), 0, "nor of a session that never was");
+}
+
+#[test]
+fn who_missed_a_hang_up_and_ignores_term_gets_another_before_the_kill() {
+    let (mut rig, mut mail) = Rig::new(
+        "twice",
+        "trap '' TERM; trap 'n=$((n+1)); echo hup-$n >$mail; [ $n -lt 2 ] || exit 0' HUP; echo up >$mail; while :; do sleep 1000 & wait; done",
+    );
+    let mut gateway = rig.connect();
+    gateway.start(rig.order(1)).unwrap();
+    assert_eq!(mail.line(), "up");
+    gateway.stop(1, 3000);
+    assert_eq!([mail.line(), mail.line()], ["hup-1", "hup-2"]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::wire::v1::{self, Answer, Order, answer, order};
 use crate::wire::{decode_answer, encode_order};
 
 /// Hang guard.
-const GUARD: Duration = Duration::from_secs(60);
+pub(super) const GUARD: Duration = Duration::from_secs(60);
 /// Nobody's: system users need no entry.
 pub(super) const GATEWAY: u32 = 61_001;
 pub(super) const HOST: u32 = 61_002;
