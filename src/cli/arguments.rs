@@ -30,7 +30,8 @@ pub(super) enum Command {
     Audit(AuditCommand),
     /// End every session, on this machine and without a key.
     Stop(StopArguments),
-    /// Read configuration and certificates anew. Sessions live on; when settings changed, connections come back by themselves.
+    /// Read configuration and certificates anew, and run a newly installed program if it passes its check. Sessions live on; when settings changed,
+    /// connections come back by themselves.
     Reload(ReloadArguments),
     #[command(hide = true)]
     Gateway(GatewayArguments),
@@ -52,6 +53,15 @@ pub(super) enum Command {
 pub(super) struct Words {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) words: Vec<String>,
+}
+
+impl PlaceArguments {
+    /// As words for another run of this program.
+    pub(super) fn words(&self) -> Vec<String> {
+        let named = [("--config", &self.config), ("--dir", &self.dir)];
+        let given = named.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
+        given.flat_map(|(flag, path)| [flag.to_owned(), path.display().to_string()]).collect()
+    }
 }
 
 /// Where the doors shall be.
@@ -133,6 +143,9 @@ pub(super) struct ServeArguments {
     /// In a session of its own; says `ready` on standard output.
     #[arg(long, hide = true)]
     pub(super) detached: bool,
+    /// In place of the program that this process ran before, which left everything under that descriptor.
+    #[arg(long, hide = true, value_name = "N")]
+    pub(super) handed_fd: Option<i32>,
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +157,9 @@ pub(super) struct CheckArguments {
     /// Only whether the tables can be built; says nothing when they can.
     #[arg(long)]
     pub(super) table: bool,
+    /// With --table: standard input holds what a running spawner would hand over.
+    #[arg(long, hide = true)]
+    pub(super) handed: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,13 +1,13 @@
 //! `portcullis check`: everything that can be known before serving, and what to do about what is wrong; changes nothing.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::arguments::CheckArguments;
-use super::failure::{EX_CONFIG, Failure};
+use super::failure::{About, EX_CONFIG, Failure};
 use super::files;
 use super::identities::{Identities, Mode, Resolved};
 use super::listeners::Doors;
@@ -19,6 +19,9 @@ use crate::agents::AgentSpec;
 use crate::base::KEY_FILE;
 use crate::sys::credentials::{Account, current_uid};
 use crate::{spawner, sys};
+
+/// Most bytes of what a spawner hands over; more than it may.
+const HANDED: u64 = 8 << 20;
 
 /// What was found, one line each.
 #[derive(Debug, Default)]
@@ -46,6 +49,11 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let identities = Identities::resolve(&place.settings, &place::caller()?, place::lookup)?;
     let table = serve::table(&place.tree, &place.settings, &identities, &Manner::default());
     table.check(current_uid()).map_err(Failure::setup)?;
+    if arguments.handed {
+        let mut text = Vec::new();
+        std::io::stdin().take(HANDED).read_to_end(&mut text).about("standard input", "it is a spawner's to write")?;
+        spawner::check_handed(&text).map_err(Failure::setup)?;
+    }
     if arguments.table {
         return Ok(ExitCode::SUCCESS);
     }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 
 use super::failure::Failure;
 use crate::config::{ListenSettings, OriginSettings, Settings};
+use crate::spawner::Listeners;
 
 /// The bound doors.
 #[derive(Debug)]
@@ -64,6 +65,18 @@ impl Doors {
     pub(super) fn bound(&self) -> Result<Bound, Failure> {
         let one = |listener: &TcpListener| listener.local_addr().map_err(Failure::setup);
         Ok(Bound { https: one(&self.https)?, ssh: one(&self.ssh)?, admin: one(&self.admin)? })
+    }
+}
+
+impl Bound {
+    /// Of doors that another program bound.
+    pub(super) fn of(listeners: &Listeners) -> Result<Self, String> {
+        let one = |listener: &Option<OwnedFd>| {
+            let listener = listener.as_ref().ok_or("a door is missing")?.try_clone();
+            let listener = TcpListener::from(listener.map_err(|error| error.to_string())?);
+            listener.local_addr().map_err(|error| error.to_string())
+        };
+        Ok(Self { https: one(&listeners.https)?, ssh: one(&listeners.ssh)?, admin: one(&listeners.admin)? })
     }
 }
 

@@ -19,6 +19,7 @@ mod place;
 mod processes;
 mod programs;
 mod quickstart;
+mod replacement;
 mod serve;
 mod spawner_log;
 #[cfg(test)]

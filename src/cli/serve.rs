@@ -14,7 +14,7 @@ use super::listeners::{self, Bound, Doors};
 use super::place::{self, Place};
 use super::spawner_log::SpawnerLog;
 use super::tree::Tree;
-use super::{host_key, inherited};
+use super::{host_key, inherited, replacement};
 use crate::agents::environment;
 use crate::base::{KeyId, Secret};
 use crate::config::{LogSettings, Settings};
@@ -62,9 +62,12 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     if arguments.detached {
         crate::sys::process::new_session().about("a session of its own", "start it without --detached")?;
     }
+    let manner = Manner { take_environment: arguments.take_environment, spawner_only: arguments.spawner_only };
+    if let Some(number) = arguments.handed_fd {
+        return take_over(arguments, manner, number);
+    }
     let place = Place::read(&arguments.place, &arguments.doors)?;
     logs(&place.settings.log)?;
-    let manner = Manner { take_environment: arguments.take_environment, spawner_only: arguments.spawner_only };
     let prepared = prepare(place, &manner)?;
     // What quickstart found out about the client's key stays true when its server is started by hand.
     let old_key = Endpoints::read(&prepared.tree.endpoints).ok().map(|old| old.client_key.into());
@@ -77,6 +80,37 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         let line = if detached { "ready".to_owned() } else { ready_line(endpoints) };
         let _ = writeln!(std::io::stdout(), "{line}");
     })?;
+    let _ = writeln!(std::io::stderr(), "{}", farewell(ended.sessions, &arguments.place));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// In place of the program that this process ran before. What it cannot read anew stays as that one had it.
+fn take_over(arguments: &ServeArguments, manner: Manner, number: i32) -> Result<ExitCode, Failure> {
+    let settings = Place::read(&arguments.place, &arguments.doors).map(|place| place.settings.log);
+    logs(&settings.unwrap_or_else(|_| LogSettings { filter: "info".to_owned(), json: false }))?;
+    let tree = place::tree(arguments.place.dir.as_deref())?;
+    let log = SpawnerLog::open(&tree.spawner_audit())?;
+    let again = (arguments.place.clone(), arguments.doors.clone());
+    let program = replacement::program(&again, &manner)?;
+    let executable = std::env::current_exe().about("this program's own file", "install it anew")?;
+    let ended = spawner::resume(number, move |listeners| {
+        let bound = Bound::of(&listeners);
+        Given {
+            listeners,
+            config: Vec::new(),
+            tls: None,
+            program: Some(program),
+            executable: Some(executable),
+            log: Box::new(log),
+            // Whoever waited for the first gateway has been told.
+            on_ready: Box::new(|| {}),
+            reload: Some(Box::new(move || {
+                let bound = bound.as_ref().map_err(Clone::clone)?;
+                reload(&again, bound, &manner).map_err(|failure| failure.message)
+            })),
+        }
+    });
+    let ended = ended.map_err(Failure::setup)?;
     let _ = writeln!(std::io::stderr(), "{}", farewell(ended.sessions, &arguments.place));
     Ok(ExitCode::SUCCESS)
 }
@@ -203,6 +237,7 @@ pub(super) fn launch(
         },
         config: plan.config,
         tls: Some(tls(plan.tls)),
+        program: Some(replacement::program(&again, &manner)?),
         executable: Some(executable),
         log: Box::new(log),
         on_ready: Box::new(move || {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::gate::Gate;
+use super::handed::HandedConnection;
 use crate::sys::seqpacket::Seqpacket;
 use crate::wire::v1::{Answer, Order, answer};
 use crate::wire::{decode_order, encode_answer};
@@ -43,6 +44,23 @@ impl Connection {
     pub(super) fn new(id: u64, socket: Seqpacket, child: bool) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self { id, socket, gate: Gate::default(), child })
+    }
+
+    /// The same connection in another program.
+    pub(super) fn resume(handed: &HandedConnection, socket: Seqpacket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let gate = Gate::resume(handed.greeted, handed.ready);
+        Ok(Self { id: handed.id, socket, gate, child: handed.child })
+    }
+
+    /// What another program has to know of it.
+    pub(super) fn handed(&self) -> HandedConnection {
+        HandedConnection { id: self.id, child: self.child, greeted: self.gate.greeted(), ready: self.gate.ready() }
+    }
+
+    /// Its number among this spawner's connections.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// The next order.

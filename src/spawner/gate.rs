@@ -35,6 +35,11 @@ pub(super) struct Gate {
 }
 
 impl Gate {
+    /// Where an earlier one stopped.
+    pub(super) fn resume(greeted: bool, ready: bool) -> Self {
+        Self { greeted, ready }
+    }
+
     /// Lets an order pass, or says why its connection must end.
     pub(super) fn admit(&mut self, body: Option<&Body>) -> Result<(), GateError> {
         let (name, when) = rule(body.ok_or(GateError::Unknown)?);
@@ -52,6 +57,11 @@ impl Gate {
             }
             When::Later => Ok(()),
         }
+    }
+
+    /// Whether the peer has reported ready.
+    pub(super) fn ready(&self) -> bool {
+        self.ready
     }
 
     /// Whether the peer has said hello: only then it is spoken to unasked.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use super::handed::HandedGateway;
 use crate::sys::exec::exec;
 use crate::sys::fork::{c_strings, default_signals, fork, keep_only, open_null, set_inherited, set_stdin};
 use crate::sys::privileges::{Identity, become_identity, no_new_privileges};
@@ -53,6 +54,28 @@ impl Gateway {
     /// To be started at once, or never.
     pub(super) fn new(child: bool, now: Instant) -> Self {
         if child { Self::Child { state: ChildState::Waiting(now), delay: RESTART } } else { Self::External }
+    }
+
+    /// Where an earlier program left it; one that is gone is started at once.
+    pub(super) fn resume(child: bool, handed: Option<HandedGateway>, now: Instant) -> Self {
+        let mut gateway = Self::new(child, now);
+        if let (Self::Child { state, .. }, Some(handed)) = (&mut gateway, handed)
+            // Not reaped yet: the pid cannot be another's.
+            && let Ok(process) = Process::open(handed.pid)
+        {
+            *state = ChildState::Running { process, ready: handed.ready, kill_at: None };
+        }
+        gateway
+    }
+
+    /// What another program has to know of it.
+    pub(super) fn handed(&self) -> Option<HandedGateway> {
+        match self {
+            Self::Child { state: ChildState::Running { process, ready, .. }, .. } => {
+                Some(HandedGateway { pid: process.pid(), ready: *ready })
+            }
+            _ => None,
+        }
     }
 
     /// It serves: the next restart is quick again.

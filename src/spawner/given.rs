@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use super::replace::Program;
 use super::table::Table;
 use crate::base::{Secret, SessionId};
 
@@ -16,6 +17,8 @@ pub(crate) struct Given {
     pub(crate) config: Vec<u8>,
     /// None where the door has no TLS.
     pub(crate) tls: Option<Tls>,
+    /// Which program takes this one's place once its file is another one; none where only a restart does that.
+    pub(crate) program: Option<Program>,
     /// Copied to `bin/portcullis`; none where that is there already.
     pub(crate) executable: Option<PathBuf>,
     /// The audit.

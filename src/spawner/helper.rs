@@ -48,6 +48,8 @@ pub(super) enum Reply {
         /// Which file.
         path: String,
     },
+    /// A program could take this one's place.
+    Passed,
     /// The work cannot be done.
     Problem(Problem),
 }

@@ -51,8 +51,8 @@ pub(crate) enum LayoutError {
 /// Everything made and opened.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Held as long as this spawner serves.
-    _lock: File,
+    /// Held as long as this spawner serves, also by another program in its place.
+    pub(super) lock: File,
     /// Host records.
     pub(super) records: Records,
     /// Run directory.
@@ -85,6 +85,23 @@ pub(crate) fn is_served(run: &Path) -> bool {
 impl Layout {
     /// Takes the lock and makes what is missing. The umask must keep group and others out.
     pub(super) fn prepare(table: &Table, executable: Option<&Path>) -> Result<Self, LayoutError> {
+        Self::make(table, executable, None)
+    }
+
+    /// The same with what is held already: lock, admin socket, order socket.
+    pub(super) fn resume(
+        table: &Table,
+        executable: Option<&Path>,
+        held: (File, OwnedFd, SeqpacketListener),
+    ) -> Result<Self, LayoutError> {
+        Self::make(table, executable, Some(held))
+    }
+
+    fn make(
+        table: &Table,
+        executable: Option<&Path>,
+        held: Option<(File, OwnedFd, SeqpacketListener)>,
+    ) -> Result<Self, LayoutError> {
         let directories = &table.directories;
         let own = current_uid();
         let (gateway, open_mode) = match &table.identities {
@@ -95,7 +112,10 @@ impl Layout {
         let gateway_owner = gateway.map(|gateway| (gateway.uid, gateway.gid));
         let run_path = &directories.run;
         let run = make(run_path, open_mode, None)?;
-        let lock = lock(run_path)?;
+        let (lock, sockets) = match held {
+            Some((lock, admin, listener)) => (lock, Some((admin, listener))),
+            None => (take_lock(run_path)?, None),
+        };
         let records = run_path.join("records");
         make(&records, 0o700, None)?;
         let hosts = make(&run_path.join("hosts"), 0o750, gateway_gid)?;
@@ -109,9 +129,9 @@ impl Layout {
         if let Some(executable) = executable {
             install(executable, &bin.join("portcullis"))?;
         }
-        let (admin, listener) = sockets(&run, run_path, gateway)?;
+        let (admin, listener) = sockets.map_or_else(|| bind(&run, run_path, gateway), Ok)?;
         let records = Records::new(records);
-        Ok(Self { _lock: lock, records, run, hosts, agents, agents_path, state, admin, listener })
+        Ok(Self { lock, records, run, hosts, agents, agents_path, state, admin, listener })
     }
 
     /// Removes what a gone host leaves by name. False where the account has put more into its hook directory.
@@ -140,7 +160,7 @@ impl Layout {
 const ADMIN: &str = "admin.sock";
 const ORDERS: &str = "spawner.sock";
 
-fn sockets(
+fn bind(
     run: &OwnedFd,
     path: &Path,
     gateway: Option<SystemIdentity>,
@@ -200,7 +220,7 @@ fn make_parents(path: &Path) -> Result<(), LayoutError> {
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).map_err(at)
 }
 
-fn lock(run: &Path) -> Result<File, LayoutError> {
+fn take_lock(run: &Path) -> Result<File, LayoutError> {
     let path = run.join("lock");
     let at = |source| LayoutError::System { path: path.clone(), source };
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at)?;

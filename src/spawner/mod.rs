@@ -5,6 +5,7 @@ mod connection;
 mod gate;
 mod gateway;
 mod given;
+mod handed;
 mod helper;
 mod jobs;
 mod keys;
@@ -13,6 +14,7 @@ mod layout;
 mod orders;
 mod plan;
 mod records;
+mod replace;
 mod service;
 mod sessions;
 mod start;
@@ -20,7 +22,9 @@ mod stop;
 mod table;
 
 pub(crate) use given::{Fresh, Given, Listeners, Log, LogEntry, Tls};
+pub(crate) use handed::{HandedError, check_handed};
 pub(crate) use layout::{LayoutError, is_served};
+pub(crate) use replace::{Program, Stamp};
 pub(crate) use table::{AccountEntry, Directories, Identities, Limits, Programs, SystemIdentity, Table, TableError};
 
 /// How a spawner ended in good order: by TERM, INT or HUP.
@@ -39,6 +43,9 @@ pub(crate) enum SpawnerError {
     /// Directories, lock, sockets or the program's copy.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// Of an earlier program in this one's place.
+    #[error(transparent)]
+    Handed(#[from] HandedError),
     /// The audit cannot be written.
     #[error("the spawner's audit cannot be written: {0}; it does not serve without")]
     Audit(std::io::Error),
@@ -56,6 +63,15 @@ pub(crate) enum SpawnerError {
 /// with it, hosts and agents never. For a process with one thread.
 pub(crate) fn run(table: Table, given: Given) -> Result<Ended, SpawnerError> {
     service::Service::open(table, given)?.run()
+}
+
+/// The same in place of the program that this process ran before: with what that one handed over under this number, and
+/// everything read anew where that works. `given` gets its listeners from there.
+pub(crate) fn resume(
+    handed: std::os::fd::RawFd,
+    given: impl FnOnce(Listeners) -> Given,
+) -> Result<Ended, SpawnerError> {
+    service::Service::resume(handed, given)?.run()
 }
 
 #[cfg(test)]

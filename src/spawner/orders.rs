@@ -54,7 +54,11 @@ impl Service {
             }
             Some(order::Body::List(_)) => self.list(asker),
             Some(order::Body::Keys(keys)) => self.read_keys(asker, &keys, now),
-            Some(order::Body::Reload(_)) => self.reload(asker),
+            Some(order::Body::Reload(_)) => match self.begin_to_replace(asker, now) {
+                Ok(true) => {}
+                Ok(false) => self.reload(asker),
+                Err(why) => self.done(asker, &why),
+            },
             Some(order::Body::Reopen(_)) => match self.given.log.reopen() {
                 Ok(()) => self.done(asker, ""),
                 Err(error) => self.done(asker, &format!("the spawner's audit cannot be opened anew: {error}")),
@@ -64,7 +68,7 @@ impl Service {
         }
     }
 
-    fn done(&mut self, asker: Asker, message: &str) {
+    pub(super) fn done(&mut self, asker: Asker, message: &str) {
         self.answer(asker, answer::Body::Done(OrderDone { message: message.into() }), &[]);
     }
 
@@ -350,7 +354,7 @@ impl Service {
     }
 
     /// Takes what a reload brings, or keeps everything. The answer to one that brought something carries the new files.
-    fn reload(&mut self, asker: Asker) {
+    pub(super) fn reload(&mut self, asker: Asker) {
         let outcome = match &mut self.given.reload {
             Some(reload) => reload().and_then(|fresh| self.take_fresh(fresh)),
             None => Err("nothing can be reloaded here: restart instead".into()),

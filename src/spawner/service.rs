@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::connection::{Asker, Connection, Received};
 use super::gateway::{Gateway, launch};
-use super::given::{Given, LogEntry, Tls};
+use super::given::{Given, Listeners, LogEntry, Tls};
+use super::handed::Handed;
 use super::helper::Helper;
 use super::keys::ReadingKeys;
 use super::layout::Layout;
+use super::replace::Replacing;
 use super::sessions::Hosts;
 use super::start::Starting;
 use super::stop::{Stop, kill_same};
@@ -44,15 +46,17 @@ pub(super) struct Service {
     /// What login shells said, and when.
     pub(super) paths: BTreeMap<AccountName, (Option<String>, Instant)>,
     pub(super) gateway: Gateway,
-    connection: Option<Connection>,
+    /// Another program is about to take this one's place.
+    pub(super) replacing: Option<Replacing>,
+    pub(super) connection: Option<Connection>,
     connections: u64,
     signals: Signals,
     /// Helpers that remove what an account left in its hook directory.
-    cleaners: Vec<Helper>,
+    pub(super) cleaners: Vec<Helper>,
     /// Helpers that leave no descendants behind.
     quiet: BTreeSet<i32>,
     /// Children that this process had before it was the spawner.
-    strangers: BTreeSet<i32>,
+    pub(super) strangers: BTreeSet<i32>,
 }
 
 /// Sealed memory files for the gateway.
@@ -73,43 +77,99 @@ impl Files {
     }
 }
 
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> SpawnerError {
+    move |source| SpawnerError::System { what, source }
+}
+
+/// What an exec undoes.
+fn harden() -> Result<(), SpawnerError> {
+    undumpable().map_err(system("becoming undumpable"))?;
+    set_umask(0o077);
+    Ok(())
+}
+
 impl Service {
     /// Takes the lock and adopts.
     pub(super) fn open(table: Table, given: Given) -> Result<Self, SpawnerError> {
-        let system = |what| move |source| SpawnerError::System { what, source };
         table.check(current_uid())?;
-        undumpable().map_err(system("becoming undumpable"))?;
-        set_umask(0o077);
+        harden()?;
         let layout = Layout::prepare(&table, given.executable.as_deref())?;
+        let files = Files::new(&given.config, given.tls.as_ref()).map_err(system("memory files"))?;
+        let gateway = Gateway::new(table.programs.gateway.is_some(), Instant::now());
+        let (mut service, gone) = Self::assemble(table, given, layout, files, gateway)?;
+        let known: BTreeSet<i32> = service.hosts.iter().map(|host| host.record.pid).collect();
+        let children = procfs::children(own_pid()).into_iter().map(|(pid, _)| pid);
+        service.strangers = children.filter(|pid| !known.contains(pid)).collect();
+        for session in gone {
+            service.clean(session);
+        }
+        Ok(service)
+    }
+
+    /// Goes on where the program stopped that this process ran before.
+    pub(super) fn resume(number: RawFd, given: impl FnOnce(Listeners) -> Given) -> Result<Self, SpawnerError> {
+        let handed = Handed::take(number)?;
+        let held = handed.descriptors.open().map_err(system("descriptors"))?;
+        let given = given(Listeners { https: held.https, ssh: held.ssh, admin: held.admin });
+        let table = handed.table;
+        harden()?;
+        let held_layout = (held.lock.into(), held.admin_socket, held.orders.into());
+        let layout = Layout::resume(&table, given.executable.as_deref(), held_layout)?;
+        let files = Files { config: held.config, tls: held.tls };
+        let gateway = Gateway::resume(table.programs.gateway.is_some(), handed.gateway, Instant::now());
+        let (mut service, gone) = Self::assemble(table, given, layout, files, gateway)?;
+        service.strangers = handed.strangers;
+        if let (Some(connection), Some(socket)) = (&handed.connection, held.connection) {
+            let connection = Connection::resume(connection, socket.into()).map_err(system("the gateway's socket"))?;
+            service.connections = connection.id();
+            service.connection = Some(connection);
+        } else {
+            // A child without a connection cannot make another one.
+            service.gateway.cut_off(Instant::now());
+        }
+        for session in gone {
+            service.clean(session);
+            service.tell(answer::Body::Gone(HostGone { session_id: session.to_string() }));
+        }
+        // The table that was handed over stays where the new one cannot be.
+        let (connection, number) = handed.asker;
+        service.reload(Asker { connection, number });
+        Ok(service)
+    }
+
+    /// With the hosts that are on record; also those on record that are gone.
+    fn assemble(
+        table: Table,
+        given: Given,
+        layout: Layout,
+        files: Files,
+        gateway: Gateway,
+    ) -> Result<(Self, Vec<SessionId>), SpawnerError> {
         let signals = Signals::block().map_err(system("signals"))?;
         become_subreaper().map_err(system("becoming subreaper"))?;
         let (hosts, gone) = Hosts::adopt(&layout.records).map_err(system("host records"))?;
-        let known: BTreeSet<i32> = hosts.iter().map(|host| host.record.pid).collect();
-        let strangers = procfs::children(own_pid()).into_iter().map(|(pid, _)| pid).filter(|pid| !known.contains(pid));
         let mut service = Self {
-            files: Files::new(&given.config, given.tls.as_ref()).map_err(system("memory files"))?,
-            strangers: strangers.collect(),
-            gateway: Gateway::new(table.programs.gateway.is_some(), Instant::now()),
             table,
             given,
+            files,
             layout,
             hosts,
             starts: BTreeMap::new(),
             keys: Vec::new(),
             stops: Vec::new(),
             paths: BTreeMap::new(),
+            gateway,
+            replacing: None,
             connection: None,
             connections: 0,
             signals,
             cleaners: Vec::new(),
             quiet: BTreeSet::new(),
+            strangers: BTreeSet::new(),
         };
         let adopted = service.hosts.iter().count();
         service.given.log.entry(&LogEntry::Started { adopted }).map_err(SpawnerError::Audit)?;
-        for session in gone {
-            service.clean(session);
-        }
-        Ok(service)
+        Ok((service, gone))
     }
 
     /// Serves until it is told to end.
@@ -154,6 +214,7 @@ impl Service {
         self.step_starts(now);
         self.step_keys(now);
         self.step_stops(now);
+        self.step_replacing(now);
         self.cleaners
             .retain_mut(|helper| now < helper.deadline() && matches!(helper.hear(now), super::helper::Heard::Nothing));
         self.gateway.enforce(now);
@@ -172,6 +233,7 @@ impl Service {
         descriptors.extend(self.starts.values().filter_map(Starting::descriptor));
         descriptors.extend(self.keys.iter().map(|keys| keys.helper.as_fd()));
         descriptors.extend(self.cleaners.iter().map(AsFd::as_fd));
+        descriptors.extend(self.replacement_helper().map(AsFd::as_fd));
         if self.has_room() {
             descriptors.extend(self.connection.as_ref().map(AsFd::as_fd));
         }
@@ -188,11 +250,16 @@ impl Service {
         let helpers = self.keys.iter().map(|keys| keys.helper.deadline());
         let cleaners = self.cleaners.iter().map(Helper::deadline);
         let stops = self.stops.iter().map(Stop::deadline);
-        starts.chain(helpers).chain(cleaners).chain(stops).chain(self.gateway.deadline()).min()
+        let replacement = self.replacement_helper().map(Helper::deadline);
+        starts.chain(helpers).chain(cleaners).chain(stops).chain(replacement).chain(self.gateway.deadline()).min()
     }
 
     fn has_room(&self) -> bool {
-        self.starts.len() + self.keys.len() < HELPERS
+        self.starts.len() + self.keys.len() < HELPERS && !self.is_leaving()
+    }
+
+    fn replacement_helper(&self) -> Option<&Helper> {
+        self.replacing.as_ref().and_then(|replacing| replacing.helper.as_ref())
     }
 
     fn start_gateway(&mut self, now: Instant) {
@@ -389,6 +456,7 @@ impl Service {
         known.extend(self.starts.values().filter_map(|start| start.host_pid().or(start.helper_pid())));
         known.extend(self.keys.iter().map(|keys| keys.helper.pid()));
         known.extend(self.cleaners.iter().map(Helper::pid));
+        known.extend(self.replacement_helper().map(Helper::pid));
         for (pid, start_time) in procfs::children(own_pid()) {
             if !known.contains(&pid) {
                 kill_same(pid, start_time);

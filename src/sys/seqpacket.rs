@@ -136,6 +136,12 @@ impl SeqpacketListener {
     }
 }
 
+impl From<OwnedFd> for SeqpacketListener {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+}
+
 impl AsFd for SeqpacketListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -22,6 +22,7 @@ mod lifecycle;
 mod local_client;
 mod refusals;
 mod reload;
+mod replacement;
 mod rights;
 mod root_mode;
 mod security_keys;

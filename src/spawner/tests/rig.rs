@@ -305,6 +305,7 @@ fn start(table: &Table, dir: &Path, account: Option<&Account>) -> (Process, Seqp
             listeners: Listeners { https: Some(crate::sys::fork::open_null().unwrap()), ..Listeners::default() },
             config: b"settings".to_vec(),
             tls: None,
+            program: None,
             executable: None,
             log: Box::new(TestLog(theirs, dir.join("audit-full"))),
             on_ready: Box::new(|| {}),
