@@ -164,6 +164,48 @@ async fn who_may_only_view_types_into_nothing() {
 }
 
 #[tokio::test]
+async fn no_pty_is_no_terminal_session_at_either_door() {
+    let place = Place::served(Mode::Root);
+    place.verb(&["new", "shell", "--name", "main"]);
+    let (without, with) = (Key::listed(&place, "without", "no-pty"), Key::listed(&place, "with", ""));
+    let session = || String::from("main");
+    for (key, good) in [(&without, false), (&with, true)] {
+        let mut wss = login(&place, key, ANN).await;
+        // Each looks at a terminal, types into one or starts one.
+        let asks = [
+            ("attach", attach("main"), vec!["attach", "main", "--from", "9999999"]),
+            ("show", Ask::Show(v1::Show { session: session() }), vec!["show", "main"]),
+            (
+                "send",
+                Ask::Send(v1::Send { session: session(), text: ":".into(), no_enter: false }),
+                vec!["send", "main", ":"],
+            ),
+            ("restart", Ask::Restart(v1::Restart { session: session() }), vec!["restart", "main"]),
+            ("new", new("shell", key.name(), ""), vec!["new", "shell", "--name", "other"]),
+        ];
+        for (verb, ask, words) in asks {
+            match wss.ask(ask).await {
+                Say::Error(error) => assert!(!good && error.code == "no-terminal", "{verb}: {error:?}"),
+                _ => assert!(good, "{verb} over wss was done"),
+            }
+            let told = ssh(&place, key, ANN, &words);
+            // An offset beyond the head: who may look learns that at once.
+            let done = told.status.success() || verb == "attach" && told.status.code() == Some(74);
+            assert_eq!(done, good, "{verb}: {}", describe(&told));
+            assert_eq!(describe(&told).contains("no-pty"), !good, "{verb}: {}", describe(&told));
+        }
+        // What is no terminal is no matter of that option.
+        assert!(
+            matches!(wss.ask(Ask::List(v1::ListSessions {})).await, Say::Sessions(list) if !list.sessions.is_empty())
+        );
+        assert!(ssh(&place, key, ANN, &["ls"]).status.success());
+    }
+    let names: Vec<_> =
+        place.audit().iter().filter(|entry| entry["event"] == "session-start").map(|e| e["name"].clone()).collect();
+    assert!(!names.contains(&"without".into()) && names.contains(&"with".into()), "{names:?}");
+}
+
+#[tokio::test]
 async fn agents_and_sessions_of_a_line() {
     let mut place = Place::served(Mode::Root);
     place.configure("[agents.other]\ncommand = [\"/bin/cat\"]");

@@ -87,6 +87,7 @@ impl Router {
 
     /// A new agent with the same agent name, mode, options, directory, session name and id; old cursors get `reset`.
     pub(crate) async fn restart(&self, grant: &LiveGrant, name: &str) -> Result<SessionHandle, SessionError> {
+        grant.may_terminal()?;
         let handle = self.find(grant, name, Verb::Restart)?;
         grant.count_start()?;
         let account = grant.account().clone();

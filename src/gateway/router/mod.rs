@@ -129,18 +129,21 @@ impl SessionHandle {
 
     /// The screen as text.
     pub(crate) async fn show(&self) -> Result<String, SessionError> {
+        self.grant.may_terminal()?;
         may(&self.grant, Verb::Show, &self.session)?;
         self.session.show().await
     }
 
     /// History above the screen.
     pub(crate) async fn history(&self, lines: u32) -> Result<bytes::Bytes, SessionError> {
+        self.grant.may_terminal()?;
         may(&self.grant, Verb::Show, &self.session)?;
         self.session.history(lines).await
     }
 
     /// Types text without looking.
     pub(crate) async fn send(&self, text: &str, enter: bool) -> Result<(), SessionError> {
+        self.grant.may_terminal()?;
         may(&self.grant, Verb::Send, &self.session)?;
         self.grant.count_input(text.len())?;
         let length = i64::try_from(text.len()).unwrap_or(i64::MAX);

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use super::client::careless;
 use super::place::run;
@@ -16,12 +17,21 @@ use super::place::run;
 /// Ends with the test.
 pub struct Middle {
     pub address: String,
-    task: JoinHandle<()>,
+    acceptor: TlsAcceptor,
+    listener: Arc<TcpListener>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Middle {
     /// Passes everything on to `target`.
     pub async fn start(dir: &Path, target: &str) -> Self {
+        let mut middle = Self::bind(dir).await;
+        middle.run(target);
+        middle
+    }
+
+    /// Has its certificate and its address; nothing passes before `run`.
+    pub async fn bind(dir: &Path) -> Self {
         let (key, certificate) = (dir.join("middle.key"), dir.join("middle.crt"));
         let mut make = Command::new("openssl");
         make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
@@ -36,14 +46,20 @@ impl Middle {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
         let address = listener.local_addr().unwrap().to_string();
-        let target = target.to_owned();
+        Self { address, acceptor, listener, task: None }
+    }
+
+    /// Passes everything on to `target` from now on, and to no other.
+    pub fn run(&mut self, target: &str) {
+        let (acceptor, listener, target) = (self.acceptor.clone(), Arc::clone(&self.listener), target.to_owned());
         let task = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let (acceptor, target) = (acceptor.clone(), target.clone());
                 tokio::spawn(async move {
+                    // A client that does not like the certificate goes.
                     let Ok(mut near) = acceptor.accept(tcp).await else { return };
                     let far = TcpStream::connect(&target).await.unwrap();
                     let name = ServerName::try_from("localhost").unwrap();
@@ -53,12 +69,16 @@ impl Middle {
                 });
             }
         });
-        Self { address, task }
+        if let Some(before) = self.task.replace(task) {
+            before.abort();
+        }
     }
 }
 
 impl Drop for Middle {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
