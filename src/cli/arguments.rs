@@ -6,13 +6,24 @@ use clap::{Args, Parser, Subcommand};
 
 use super::processes::{GatewayArguments, HostArguments};
 use crate::config::Flag;
+use crate::gateway::verbs::verb_lines;
 
 /// An SSH-server-style gateway for coding agents.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, about, max_term_width = 120)]
+#[command(name = "portcullis", version, about, max_term_width = 120, disable_help_subcommand = true, after_help = verbs())]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// What the subcommands do not show: the verbs for a gateway, the same as over ssh.
+fn verbs() -> String {
+    format!(
+        "Verbs for a gateway, the same as over ssh (`portcullis help VERB` says more; `open AGENT` is the bare AGENT of \
+         ssh):\n{}\n--gateway wss://HOST[:PORT], --key FILE and --user NAME choose where, with which key and as whom; \
+         --dir DIR a gateway on this machine.",
+        verb_lines()
+    )
 }
 
 #[derive(Debug, Subcommand)]

@@ -30,10 +30,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use self::arguments::{Arguments, AuditCommand, Command};
 use self::failure::Failure;
+use crate::gateway::verbs::help_text;
 
 pub(crate) mod client;
 
@@ -62,10 +63,40 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
         Command::Reload(arguments) => local::reload(&arguments),
         Command::Gateway(arguments) => processes::gateway(&arguments),
         Command::Host(arguments) => processes::host(arguments),
+        Command::Ls(arguments) if is_help(arguments.words.first()) => help("ls"),
         Command::Ls(arguments) => local::ls(&arguments.words),
+        Command::Kill(arguments) if is_help(arguments.words.first()) => help("kill"),
         Command::Kill(arguments) => local::kill(&arguments.words),
+        Command::Verb(words) if is_help(words.get(1)) => help(words.first().map_or("", String::as_str)),
+        Command::Verb(words) if words.first().is_some_and(|word| word == "help") => {
+            help(words.get(1).map_or("", String::as_str))
+        }
         Command::Verb(words) => verb(&words),
     }
+}
+
+fn is_help(word: Option<&String>) -> bool {
+    word.is_some_and(|word| word == "--help" || word == "-h")
+}
+
+/// About a subcommand, a verb, or (without a word) everything; on standard output, as it was asked for.
+fn help(word: &str) -> Result<ExitCode, Failure> {
+    let mut all = Arguments::command();
+    let verb = if word == "open" { "AGENT" } else { word };
+    let text = match (all.find_subcommand_mut(word), help_text(Some(verb))) {
+        (_, Some(text)) => format!("portcullis {text}"),
+        (Some(subcommand), None) => subcommand.render_long_help().to_string(),
+        (None, None) if word.is_empty() => all.render_long_help().to_string(),
+        (None, None) => {
+            return Err(Failure {
+                status: 2,
+                message: format!("there is no verb {word:?}; portcullis help lists them"),
+            });
+        }
+    };
+    // Nobody may be there to read it.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A verb for a gateway, over wss.

@@ -10,13 +10,19 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::Gateway;
 use super::error::SessionError;
 use super::reload::Reloaded;
 
-/// Starts the thread with the admin listener and, when there is one, the operator's socket.
-pub(crate) fn start(gateway: &Gateway, listener: OwnedFd, socket: Option<OwnedFd>) -> io::Result<()> {
+/// Starts the thread with the admin listener and, when there is one, the operator's socket. The answer resolves once that socket, in a
+/// gateway that has to make room for the next, has given its last answer.
+pub(crate) fn start(
+    gateway: &Gateway,
+    listener: OwnedFd,
+    socket: Option<OwnedFd>,
+) -> io::Result<oneshot::Receiver<()>> {
     let listener = TcpListener::from(listener);
     listener.set_nonblocking(true)?;
     let socket = socket.map(UnixListener::from);
@@ -25,6 +31,7 @@ pub(crate) fn start(gateway: &Gateway, listener: OwnedFd, socket: Option<OwnedFd
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let gateway = gateway.clone();
+    let (answered, all_answered) = oneshot::channel();
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         runtime.block_on(async move {
             let health = axum::Router::new()
@@ -37,21 +44,31 @@ pub(crate) fn start(gateway: &Gateway, listener: OwnedFd, socket: Option<OwnedFd
                 .route("/v1/sessions/{name}/kill", post(kill))
                 .route("/v1/stop", post(stop))
                 .route("/v1/reload", post(reload))
-                .with_state(gateway);
-            let (health, operator) = tokio::join!(serve_health(listener, health), serve_operator(socket, operator));
+                .with_state(gateway.clone());
+            let operator = async {
+                let ended = serve_operator(socket, operator, gateway).await;
+                // Nobody listens any more when the gateway ends for another reason.
+                let _ = answered.send(());
+                ended
+            };
+            let (health, operator) = tokio::join!(serve_health(listener, health), operator);
             tracing::error!(?health, ?operator, "the admin thread ended");
         });
     })?;
-    Ok(())
+    Ok(all_answered)
 }
 
 async fn serve_health(listener: TcpListener, routes: axum::Router) -> io::Result<()> {
     axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await
 }
 
-async fn serve_operator(socket: Option<UnixListener>, routes: axum::Router) -> io::Result<()> {
+async fn serve_operator(socket: Option<UnixListener>, routes: axum::Router, gateway: Gateway) -> io::Result<()> {
     match socket {
-        Some(socket) => axum::serve(OperatorsOnly::new(socket)?, routes).await,
+        Some(socket) => {
+            // The order to reload comes this way, and its answer has to go out before the gateway does.
+            let outdated = async move { gateway.reloader().outdated().await };
+            axum::serve(OperatorsOnly::new(socket)?, routes).with_graceful_shutdown(outdated).await
+        }
         None => std::future::pending().await,
     }
 }

@@ -291,6 +291,20 @@ impl LiveGrant {
         Err(SessionError::RateLimited { what, after_ms })
     }
 
+    /// Writes down, under its name, that this principal's client said what no client says.
+    pub(crate) fn misspoke(&self, code: &str, message: &str) {
+        let entry = self.entry(Event::Refused).text(Field::Reason, code).text(Field::Message, message);
+        self.0.journal.note(&entry);
+        tracing::warn!(
+            "ended a connection by {} from {} as {} with {}: {}",
+            self.0.door.as_str(),
+            self.0.peer,
+            self.0.grant.account(),
+            self.0.grant.key().as_str(),
+            printable(message, 300)
+        );
+    }
+
     /// Fields that every entry about this principal has.
     pub(crate) fn entry(&self, event: Event) -> Entry {
         Entry::new(event)

@@ -29,6 +29,9 @@ use crate::telemetry::Metrics;
 use crate::wire::v1;
 use crate::wire::v1::order::Body as OrderBody;
 
+/// What a gateway with old settings waits for its last answer.
+const LAST_ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Why the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GatewayError {
@@ -129,7 +132,8 @@ async fn serve(
             tracing::debug!(session = %host.session_id, "a host is gone");
         }
     });
-    admin::start(&gateway, given.take("admin")?, given.take_if("admin.sock")).map_err(os("the admin thread"))?;
+    let answered =
+        admin::start(&gateway, given.take("admin")?, given.take_if("admin.sock")).map_err(os("the admin thread"))?;
     let (https, ssh) = (TcpListener::from(given.take("https")?), TcpListener::from(given.take("ssh")?));
     open_doors(&gateway, https, ssh, tls).map_err(os("the listeners"))?;
     report_ready(&spawner, &journal).await?;
@@ -137,6 +141,8 @@ async fn serve(
         // The order task ends only with the spawner.
         _ = orders => journal.note(&Entry::new(Event::Gateway).text(Field::Act, "ended: the spawner is gone")),
         () = gateway.reloader().outdated() => {
+            // Whoever ordered it hears of it first.
+            let _ = tokio::time::timeout(LAST_ANSWER, answered).await;
             journal.note(&Entry::new(Event::Gateway).text(Field::Act, "ended: other settings"));
             return Err(GatewayError::Outdated);
         }

@@ -122,3 +122,20 @@ async fn a_certificate_is_replaced_in_place_and_settings_by_the_next_gateway() {
     let acts: Vec<_> = place.audit().iter().filter(|entry| entry["act"] == "reload").cloned().collect();
     assert_eq!(acts.len(), 4, "each reload is written down: {acts:?}");
 }
+
+#[test]
+fn whoever_orders_a_reload_hears_of_it_before_the_gateway_goes() {
+    let place = Place::served(Mode::Root);
+    let file = place.dir.join("portcullis.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    // Nobody else is connected: nothing holds the gateway up.
+    for kept in 21..31 {
+        let gateway = place.gateway_pid();
+        std::fs::write(&file, format!("{good}\n[sessions]\nkept_ended = {kept}\n")).unwrap();
+        assert_eq!(said(&reload(&place)), "reloaded; the gateway restarts\n");
+        eventually("another gateway that answers", || {
+            let answers = place.client(&["ls"]).stdin(Stdio::null()).output().unwrap().status.success();
+            (answers && place.gateway_pid() != gateway).then_some(())
+        });
+    }
+}

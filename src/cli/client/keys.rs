@@ -1,6 +1,7 @@
 //! Which keys to log in with, and signing with them; knows no gateway.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::agent::{Agent, AgentKey};
@@ -28,6 +29,9 @@ pub(crate) enum KeysError {
     /// The file.
     #[error("{}: {error}", file.display())]
     File { file: PathBuf, error: io::Error },
+    /// Others may read it, so it proves nothing.
+    #[error("{}: its mode {mode:04o} lets others use it; chmod 600 it, or make a new key if somebody may have", file.display())]
+    Open { file: PathBuf, mode: u32 },
     /// What is in it.
     #[error("{}: {error}", file.display())]
     Key { file: PathBuf, error: IdentityError },
@@ -90,6 +94,11 @@ pub(crate) fn signers(
 
 fn from_file(file: &Path, ask: &dyn Fn(&Path) -> Option<String>) -> Result<Signer, KeysError> {
     let text = read(file).map_err(|error| KeysError::File { file: file.to_owned(), error })?;
+    let mode = std::fs::metadata(file).map_or(0, |data| data.permissions().mode() & 0o7777);
+    // As ssh has it.
+    if mode & 0o077 != 0 {
+        return Err(KeysError::Open { file: file.to_owned(), mode });
+    }
     let failed = |error| KeysError::Key { file: file.to_owned(), error };
     let key = match SigningKey::from_openssh(&text, None) {
         Err(IdentityError::Encrypted) => match ask(file) {

@@ -78,11 +78,14 @@ fn about(entry: &Entry) -> String {
     text
 }
 
+/// Every verb with its usage and what it is for, two lines each.
+pub(crate) fn verb_lines() -> String {
+    ENTRIES.iter().map(|entry| format!("  {}\n      {}\n", entry.usage, entry.about)).collect()
+}
+
 fn overview() -> String {
     let mut text = String::from("usage: VERB … | AGENT [DIR] | SESSION   (ssh -t HOST … for a terminal)\n\n");
-    for entry in &ENTRIES {
-        text.push_str(&format!("  {}\n      {}\n", entry.usage, entry.about));
-    }
+    text.push_str(&verb_lines());
     text.push_str("\nA bare session name attaches. No word, on a terminal: a list to choose from.\n");
     text.push_str("Leave a session with Ctrl-] then d; it lives on.\n");
     text

@@ -2,7 +2,6 @@
 //! the socket takes nothing, no attachment is asked for bytes. Does not know HTTP, TLS or how the login went.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -74,7 +73,6 @@ pub(super) struct Connection<S, D: Desk> {
     pub(super) socket: WebSocketStream<Metered<S>>,
     desk: D,
     grant: D::Grant,
-    peer: SocketAddr,
     pulse: Pulse,
     viewers: Vec<Viewer<D::View>>,
     turn: usize,
@@ -92,19 +90,12 @@ pub(super) struct Connection<S, D: Desk> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
-    pub(super) fn new(
-        socket: WebSocketStream<Metered<S>>,
-        desk: D,
-        grant: D::Grant,
-        peer: SocketAddr,
-        pulse: Pulse,
-    ) -> Self {
+    pub(super) fn new(socket: WebSocketStream<Metered<S>>, desk: D, grant: D::Grant, pulse: Pulse) -> Self {
         let now = Instant::now();
         Self {
             socket,
             desk,
             grant,
-            peer,
             pulse,
             viewers: Vec::new(),
             turn: 0,
@@ -423,19 +414,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
 
     fn nonsense(&self, what: &str) -> End {
         let message = crate::base::printable(what, 200);
-        self.desk.turned_away(
-            self.peer,
-            "malformed",
-            &message,
-            "use a current client; docs/protocol.md has the messages",
-        );
+        self.desk.misspoke(&self.grant, "malformed", &message);
         End::Close(Close::BadRequest, Some(Box::new(bad_request(message))))
     }
 
     fn broken(&self, error: &WsError) -> End {
         match error {
             WsError::Capacity(_) => {
-                self.desk.turned_away(self.peer, "too-large", "a message above 1 MiB", "send it in pieces");
+                self.desk.misspoke(&self.grant, "too-large", "a message above 1 MiB; send it in pieces");
                 End::Close(Close::TooLarge, None)
             }
             WsError::Protocol(_) | WsError::Utf8(_) => self.nonsense(&error.to_string()),

@@ -36,8 +36,10 @@ pub(super) trait Desk: Clone + Send + Sync + 'static {
     fn may_type(&self, grant: &Self::Grant, bytes: usize) -> Result<(), SessionError>;
     /// A login refused by its proof.
     fn refused(&self, peer: SocketAddr, user: &str, error: &AuthError);
-    /// A connection refused for anything else; also a logged-in one that spoke nonsense.
+    /// A connection refused for anything else.
     fn turned_away(&self, peer: SocketAddr, code: &'static str, message: &str, cure: &str);
+    /// A logged-in one that said what no client says, and is ended for it.
+    fn misspoke(&self, grant: &Self::Grant, code: &'static str, message: &str);
     fn revoked(grant: &Self::Grant) -> impl Future<Output = String> + Send;
     /// A request that is no matter of the connection itself.
     fn ask(&self, grant: &Self::Grant, id: u64, ask: Ask, history_of: Option<&Self::View>) -> Asked<Self::View>;
@@ -137,6 +139,10 @@ impl Desk for Gateway {
 
     fn turned_away(&self, peer: SocketAddr, code: &'static str, message: &str, cure: &str) {
         self.authority().refuse(Door::Wss, peer, "", None, code, message, cure);
+    }
+
+    fn misspoke(&self, grant: &Admitted, code: &'static str, message: &str) {
+        grant.live.misspoke(code, message);
     }
 
     fn may_try(&self, peer: SocketAddr) -> Result<(), SessionError> {

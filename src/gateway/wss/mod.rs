@@ -111,7 +111,7 @@ where
         }
     };
     logged_in();
-    let mut connection = Connection::new(socket, desk, grant, caller.peer, caller.pulse);
+    let mut connection = Connection::new(socket, desk, grant, caller.pulse);
     let end = connection.run().await;
     connection.detach_all();
     goodbye(connection.socket, end).await;

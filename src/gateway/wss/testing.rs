@@ -216,6 +216,10 @@ impl Desk for FakeGateway {
         self.note(format!("turned away: {code}"));
     }
 
+    fn misspoke(&self, (): &(), code: &'static str, _: &str) {
+        self.note(format!("misspoke: {code}"));
+    }
+
     fn revoked((): &()) -> impl Future<Output = String> + Send {
         std::future::pending()
     }

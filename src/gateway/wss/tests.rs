@@ -390,9 +390,9 @@ async fn attachments_of_one_connection_are_limited() {
 #[tokio::test]
 async fn nonsense_after_login_closes_with_its_code_and_an_audit_line() {
     for (frame, code, audit) in [
-        (Frame::text("{"), 4400, "turned away: malformed"),
-        (Frame::binary(vec![1; 3]), 4400, "turned away: malformed"),
-        (Frame::text("x".repeat(2 << 20)), 4413, "turned away: too-large"),
+        (Frame::text("{"), 4400, "misspoke: malformed"),
+        (Frame::binary(vec![1; 3]), 4400, "misspoke: malformed"),
+        (Frame::text("x".repeat(2 << 20)), 4413, "misspoke: too-large"),
     ] {
         let gateway = gateway();
         let mut socket = logged_in(&gateway).await;

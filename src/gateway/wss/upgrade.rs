@@ -37,10 +37,10 @@ pub(super) enum Refusal {
     #[error("only WebSocket version 13")]
     Version,
     /// A browser page that is not ours.
-    #[error("pages of this origin may not connect; the operator may add it to origins.web")]
+    #[error("pages of this origin may not connect; the operator may add it to origins.pages")]
     WebOrigin,
     /// Called by a name that is not ours.
-    #[error("this gateway is not called that; the operator may add the name to origins")]
+    #[error("this gateway is not called that; the operator may add the name to origins.own")]
     Host,
 }
 
