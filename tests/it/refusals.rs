@@ -3,13 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
+use futures_util::StreamExt;
 use portcullis::wire::v1::{self, client_message::Body as Ask, server_message::Body as Say};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::support::by_hand::{ByHand, Claim, Key, connect_from, is_ready, reasons_since};
 use crate::support::client::{Heard, Wss, careless, hear};
-use crate::support::eventually;
 use crate::support::place::{ANN, BOB, Mode, Place, describe, run};
+use crate::support::{HANG, eventually};
 
 /// One login attempt by hand; what was answered and what the log says by then.
 async fn attempt(place: &Place, key: &Key, change: impl FnOnce(&mut Claim)) -> (Heard, Vec<String>) {
@@ -55,6 +56,49 @@ async fn wss_logins() {
     assert_eq!(refused(&place, &key, |claim| claim.binding = "none").await, "bad-signature");
     assert_eq!(refused(&place, &key, |claim| claim.signed_binding = "none").await, "bad-signature");
     assert_eq!(refused(&place, &key, |claim| claim.binding = "maybe").await, "malformed");
+}
+
+/// Every frame that follows a login, as it came, until the connection ends.
+async fn all_that_is_said(hand: &mut ByHand, login: v1::Login) -> Vec<String> {
+    hand.send(login).await;
+    let mut frames = Vec::new();
+    loop {
+        let frame = tokio::time::timeout(HANG, hand.socket.next()).await.expect("neither an answer nor the end");
+        match frame {
+            Some(Ok(frame)) => frames.push(format!("{frame:?}")),
+            Some(Err(_)) | None => return frames,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_tell_what_was_wrong_by_the_answer() {
+    let place = Place::served(Mode::Root);
+    let (key, stranger) = (Key::listed(&place, "good", ""), Key::new(&place, "stranger", &["ed25519"]));
+    let expired = Key::listed(&place, "expired", r#"expiry-time="20200101Z""#);
+    let mut answers = Vec::new();
+    for (reason, key, user, honest) in [
+        ("bad-signature", &key, ANN, false),
+        ("unknown-key", &stranger, ANN, true),
+        ("unknown-key", &stranger, ANN, false),
+        ("unknown-account", &key, "nobody-here", true),
+        ("unknown-account", &stranger, "nobody-here", false),
+        ("expired", &expired, ANN, true),
+    ] {
+        let before = place.audit().len();
+        let mut hand = ByHand::open(&place.endpoints().https).await;
+        let mut claim = ByHand::claim(&place, key);
+        claim.user = user.into();
+        if !honest {
+            claim.signed_origin = "wss://evil.example".into();
+        }
+        let login = hand.login(&claim, &key.signing());
+        answers.push(all_that_is_said(&mut hand, login).await);
+        assert_eq!(reasons_since(&place, before), [reason]);
+    }
+    // One error, one close: the same bytes each time.
+    assert_eq!(answers[0].len(), 2, "{answers:?}");
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
 }
 
 #[tokio::test]

@@ -3,13 +3,19 @@
 use portcullis::wire::v1;
 
 use crate::support::client::Wss;
-use crate::support::place::{ANN, Mode, Place, arguments, children, ids, is_alive, run, status_line};
+use crate::support::place::{ANN, BOB, Mode, Place, arguments, children, ids, is_alive, run, status_line};
 use crate::support::{eventually, place};
 
 fn as_account(account: &str, script: &str) -> std::process::Output {
     let (uid, gid) = ids(account);
     let ids = [format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".to_owned()];
     std::process::Command::new("setpriv").args(ids).args(["sh", "-c", script]).output().unwrap()
+}
+
+/// Where each descriptor of a process leads.
+fn links(pid: u32) -> Vec<String> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    entries.filter_map(|e| Some(std::fs::read_link(e.ok()?.path()).ok()?.to_string_lossy().into_owned())).collect()
 }
 
 #[tokio::test]
@@ -45,10 +51,6 @@ async fn each_process_is_who_it_should_be_and_no_more() {
         assert_eq!(status_line(pid, "NoNewPrivs"), "1", "{what}");
     }
     assert_eq!(status_line(agent, "CapBnd"), "0000000000000000");
-    let links = |pid: u32| -> Vec<String> {
-        let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-        entries.filter_map(|e| Some(std::fs::read_link(e.ok()?.path()).ok()?.to_string_lossy().into_owned())).collect()
-    };
     // A shell keeps copies of its terminal; nothing else came along.
     assert!(links(agent).iter().all(|link| link.starts_with("/dev/pts/") || link == "/dev/tty"), "{:?}", links(agent));
     let masters = place::processes().into_iter().filter(|pid| {
@@ -65,24 +67,110 @@ async fn each_process_is_who_it_should_be_and_no_more() {
     }
 }
 
-#[tokio::test]
-async fn the_agent_cannot_reach_host_or_gateway() {
+#[test]
+fn gateway_and_host_hold_nothing_but_what_they_need() {
     let place = Place::served(Mode::Root);
     place.verb(&["new", "shell", "--name", "main"]);
     let (gateway, host) = (place.gateway_pid(), place.host_pids()[0]);
     for pid in [gateway, host] {
-        let output = as_account(ANN, &format!("kill -TERM {pid}"));
-        assert!(!output.status.success(), "{pid} was signalled");
-        let output = as_account(ANN, &format!("cat /proc/{pid}/environ /proc/{pid}/mem"));
-        assert!(!output.status.success() && output.stdout.is_empty(), "{pid} was read");
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        assert_eq!(String::from_utf8_lossy(&environment), "", "{:?}", arguments(pid));
     }
-    let sockets = format!("{0}/run/hosts/*.sock {0}/run/spawner.sock {0}/run/admin.sock", place.dir.display());
-    let connect = "import socket,sys,glob\nfor p in sys.argv[1:]:\n for f in glob.glob(p) or [p]:\n  for k in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):\n   try:\n    s=socket.socket(socket.AF_UNIX,k); s.connect(f); print('connected', f)\n   except OSError as e: pass";
-    let output = as_account(ANN, &format!("python3 -c \"{connect}\" {sockets}"));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{output:?}");
-    let state =
-        as_account(ANN, &format!("ls {0}/state {0}/log; cat {0}/portcullis.toml {0}/tls.key", place.dir.display()));
-    assert!(state.stdout.is_empty(), "{state:?}");
+    let below = |name: &str| place.dir.join(name).display().to_string();
+    let (state, hosts) = (below("state"), below("run/hosts"));
+    let anonymous = ["socket:[", "pipe:[", "anon_inode:[", "/dev/null"];
+    for (pid, more) in [(gateway, &[state.as_str(), &hosts][..]), (host, &["/dev/ptmx", "/memfd:session"])] {
+        let open = links(pid);
+        let known = |link: &String| anonymous.iter().chain(more).any(|start| link.starts_with(start));
+        assert!(open.iter().all(known), "{:?}: {open:?}", arguments(pid));
+        // Nothing that was given is gone: this looked at the right process.
+        assert!(more.iter().all(|start| open.iter().any(|link| link.starts_with(start))), "{open:?}");
+    }
+}
+
+/// Tries everything on processes and sockets as one identity; says what worked.
+const PROBE: &str = r#"
+import ctypes, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+for what in sys.argv[1:]:
+    if what.isdigit():
+        try:
+            os.kill(int(what), 0)
+            print("signals", what)
+        except PermissionError:
+            pass
+        # PTRACE_SEIZE stops nothing, and ends with this process.
+        if libc.ptrace(0x4206, int(what), None, None) == 0:
+            print("traces", what)
+        try:
+            open(f"/proc/{what}/mem", "rb").close()
+            print("reads", what)
+        except OSError:
+            pass
+        continue
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        try:
+            socket.socket(socket.AF_UNIX, kind).connect(what)
+            print("connects", what)
+        except OSError:
+            pass
+"#;
+
+#[test]
+fn no_identity_signals_traces_reads_or_dials_another() {
+    let place = Place::served(Mode::Root);
+    place.verb(&["new", "shell", "--name", "main"]);
+    let (gateway, host) = (place.gateway_pid(), place.host_pids()[0]);
+    let agent = children(host)[0];
+    let below = place.dir.join("run");
+    let socket = std::fs::read_dir(below.join("hosts")).unwrap().next().unwrap().unwrap().path();
+    let [host_socket, spawner, admin] =
+        [socket, below.join("spawner.sock"), below.join("admin.sock")].map(|path| path.display().to_string());
+    let processes = [place.spawner_pid(), gateway, host, agent].map(|pid| pid.to_string());
+    let tries = |account: Option<&str>, targets: &[&str]| {
+        // root's own PATH may lead to where no other can go.
+        let mut command = std::process::Command::new("setpriv");
+        command.env("PATH", "/usr/bin:/bin");
+        if let Some((uid, gid)) = account.map(ids) {
+            command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--init-groups".to_owned()]);
+        }
+        run(command.args(["python3", "-c", PROBE]).args(targets))
+    };
+    let [of_spawner, of_gateway, of_host, of_agent] = processes.each_ref().map(String::as_str);
+    for (account, targets) in [
+        ("portcullis", vec![of_spawner, of_host, of_agent, &admin]),
+        ("portcullis-host", vec![of_spawner, of_gateway, of_agent, &host_socket, &spawner, &admin]),
+        (ANN, vec![of_spawner, of_gateway, of_host, &host_socket, &spawner, &admin]),
+        (BOB, vec![of_spawner, of_gateway, of_host, of_agent, &host_socket, &spawner, &admin]),
+    ] {
+        assert_eq!(tries(Some(account), &targets), "", "as {account}");
+    }
+    // The same tries by somebody who may.
+    let worked = tries(None, &[of_gateway, of_host, of_agent, &host_socket]);
+    for pid in [of_gateway, of_host, of_agent] {
+        for what in ["signals", "traces", "reads"] {
+            assert!(worked.contains(&format!("{what} {pid}\n")), "{what} {pid}: {worked}");
+        }
+    }
+    assert!(worked.contains(&format!("connects {host_socket}")), "{worked}");
+    // Nobody noticed.
+    assert!(place.verb(&["ls"]).contains("running"));
+    assert_eq!((place.gateway_pid(), place.host_pids()), (gateway, vec![host]));
+}
+
+#[test]
+fn the_account_reads_nothing_of_the_gateways() {
+    let place = Place::served(Mode::Root);
+    for path in
+        ["state", "state/identity", "state/audit/gateway.jsonl", "log/spawner.jsonl", "portcullis.toml", "tls.key"]
+    {
+        // ls of a directory, its first bytes of a file.
+        let look = format!("test -d {0} && ls {0} || head -c 9 {0}", place.dir.join(path).display());
+        let output = as_account(ANN, &look);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{path}: {output:?}");
+        assert_ne!(run(std::process::Command::new("sh").args(["-c", &look])), "", "{path} holds nothing");
+    }
 }
 
 #[tokio::test]
