@@ -85,8 +85,8 @@ fn help(word: &str) -> Result<ExitCode, Failure> {
     let verb = if word == "open" { "AGENT" } else { word };
     let text = match (all.find_subcommand_mut(word), help_text(Some(verb))) {
         (_, Some(text)) => format!("portcullis {text}"),
-        (Some(subcommand), None) => subcommand.render_long_help().to_string(),
-        (None, None) if word.is_empty() => all.render_long_help().to_string(),
+        (Some(subcommand), None) => subcommand.render_help().to_string(),
+        (None, None) if word.is_empty() => all.render_help().to_string(),
         (None, None) => {
             return Err(Failure {
                 status: 2,

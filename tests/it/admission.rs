@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::by_hand::{ByHand, Key, connect_from, is_ready, reasons_since};
 use crate::support::client::{Heard, Wss, hear};
-use crate::support::place::{Mode, Place, describe};
+use crate::support::place::{ANN, Mode, Place, describe};
 use crate::support::{HANG, eventually};
 
 /// Reads until the far side ends it; how long that took since the connection was made.
@@ -285,4 +285,25 @@ async fn a_source_that_connects_too_often_is_written_down_once_a_second() {
     assert!(matches!(wss.ask(Ask::Ping(v1::Ping {})).await, Say::Pong(_)), "another source");
     let entries = reasons_since(&place, before).iter().filter(|reason| *reason == "rate-limited").count();
     assert!(entries as u64 <= 2 + began.elapsed().as_secs() * 2, "{entries} entries");
+}
+
+#[tokio::test]
+async fn nonsense_after_login_is_written_down_under_its_principal() {
+    let place = Place::served(Mode::Root);
+    for (nonsense, reason) in
+        [(Message::text("{{{"), "malformed"), (Message::binary(vec![1; 3]), "malformed"), (too_large(), "too-large")]
+    {
+        let mut wss = Wss::login(&place).await;
+        let before = place.audit().len();
+        let _ = wss.socket.send(nonsense).await;
+        while !matches!(wss.next().await, Heard::Closed(_)) {}
+        let told = place.audit().into_iter().skip(before).find(|entry| entry["event"] == "refused").unwrap();
+        assert_eq!((&told["reason"], &told["account"]), (&reason.into(), &ANN.into()), "{told}");
+        assert!(told["key"].as_str().is_some_and(|key| key.starts_with("SHA256:")), "{told}");
+    }
+}
+
+/// A byte more than a message may have.
+fn too_large() -> Message {
+    Message::text("x".repeat((1 << 20) + 1))
 }

@@ -276,3 +276,28 @@ fn refused_logins_have_one_answer_and_their_true_reasons_are_written_down() {
     let fingerprint = fingerprint.split(' ').nth(1).unwrap();
     eventually("a line on the console", || place.console().contains(fingerprint).then_some(()));
 }
+
+#[test]
+fn help_shows_every_verb_and_a_key_that_others_can_read_is_not_used() {
+    let place = Place::served(Mode::Root);
+    let help = |words: &[&str]| ended(place.command().args(words));
+    let all = help(&["help"]);
+    assert!(all.status.success(), "{}", describe(&all));
+    for word in ["quickstart", "new AGENT", "attach NAME", "send NAME", "forget NAME"] {
+        assert!(text(&all.stdout).contains(word), "{word}: {}", text(&all.stdout));
+    }
+    assert_eq!(text(&help(&["--help"]).stdout), text(&all.stdout));
+    let send = help(&["help", "send"]);
+    assert!(text(&send.stdout).contains("--no-enter") && send.status.success(), "{}", describe(&send));
+    assert_eq!(text(&help(&["send", "--help"]).stdout), text(&send.stdout));
+    assert_eq!(help(&["help", "dance"]).status.code(), Some(2));
+
+    let open = place.root.join("open");
+    std::fs::copy(place.endpoints().client_key, &open).unwrap();
+    for (mode, good) in [("0600", true), ("0640", false), ("0604", false)] {
+        run(Command::new("chmod").arg(mode).arg(&open));
+        let output = ended(place.client(&["ls", "--key"]).arg(&open));
+        assert_eq!(output.status.success(), good, "{mode}: {}", describe(&output));
+        assert!(good || text(&output.stderr).contains(&format!("{mode} lets others")), "{}", describe(&output));
+    }
+}
