@@ -296,7 +296,7 @@ fn help_shows_every_verb_and_a_key_that_others_can_read_is_not_used() {
     std::fs::copy(place.endpoints().client_key, &open).unwrap();
     for (mode, good) in [("0600", true), ("0640", false), ("0604", false)] {
         run(Command::new("chmod").arg(mode).arg(&open));
-        let output = ended(place.client(&["ls", "--key"]).arg(&open));
+        let output = ended(&mut place.client(&["ls", "--key", open.to_str().unwrap()]));
         assert_eq!(output.status.success(), good, "{mode}: {}", describe(&output));
         assert!(good || text(&output.stderr).contains(&format!("{mode} lets others")), "{}", describe(&output));
     }
