@@ -62,7 +62,10 @@ where
         end = &mut running => return end.unwrap_or_else(|error| ended(&gateway, peer, &error)),
         grant = &mut grant => grant,
     };
-    let Ok(grant) = grant else { return };
+    let Ok(grant) = grant else {
+        // The door ended with its connection, which says in a moment why.
+        return running.await.unwrap_or_else(|error| ended(&gateway, peer, &error));
+    };
     let reason = tokio::select! {
         end = &mut running => return end.unwrap_or_else(|error| ended(&gateway, peer, &error)),
         reason = grant.revoked() => reason,
