@@ -82,15 +82,11 @@ impl<'a> Facts<'a> {
         for account in &self.identities.accounts {
             let agents: Vec<&str> = account.settings.agents.iter().map(|agent| agent.as_str()).collect();
             let roots: Vec<String> = account.roots.iter().map(|root| root.display().to_string()).collect();
-            let name = &account.settings.name;
-            let _ = writeln!(
-                out,
-                "  account {name} ({}, uid {}): {} in {}",
-                account.unix.name,
-                account.unix.uid,
-                agents.join(", "),
-                roots.join(", ")
-            );
+            let (name, unix) = (account.settings.name.as_str(), &account.unix);
+            // Who logs in under another name than the Unix account's has to know both.
+            let of = if unix.name == name { String::new() } else { format!("{}, ", unix.name) };
+            let _ =
+                writeln!(out, "  account {name} ({of}uid {}): {} in {}", unix.uid, agents.join(", "), roots.join(", "));
         }
         for agent in &self.settings.spawner.agents {
             let command = agent.command.join(" ");
