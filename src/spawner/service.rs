@@ -17,7 +17,7 @@ use super::replace::Replacing;
 use super::sessions::Hosts;
 use super::start::Starting;
 use super::stop::{Stop, kill_same};
-use super::table::{Identities, Table};
+use super::table::{Directories, Identities, Table};
 use super::{Ended, SpawnerError};
 use crate::base::{AccountName, SessionId};
 use crate::sys::credentials::{current_uid, peer};
@@ -185,6 +185,15 @@ impl Service {
         let sessions = self.hosts.with_agent().len() + self.starts.values().filter_map(Starting::host_pid).count();
         self.connection = None;
         self.gateway.end();
+        // A host whose end came together with ours.
+        if let Ok((gone, _)) = self.wait(Some(Duration::ZERO)) {
+            gone.into_iter().for_each(|session| self.host_gone(session));
+        }
+        let Directories { run, reachable, .. } = &self.table.directories;
+        let made = reachable != run && self.given.executable.is_some();
+        if made && self.hosts.iter().count() == 0 && self.starts.is_empty() {
+            self.layout.withdraw(reachable);
+        }
         self.layout.close();
         self.note(&LogEntry::Ended { sessions });
         Ended { sessions }
