@@ -115,7 +115,7 @@ impl SessionError {
                 | Self::AuditUnavailable
                 | Self::Late(_)
                 | Self::NoSpawner
-                | Self::Refused { code: "too-many-sessions" | "busy" | "launch-failed", .. }
+                | Self::Refused { code: "too-many-sessions" | "busy" | "launch-failed" | "audit-unavailable", .. }
         )
     }
 
