@@ -7,7 +7,7 @@ use portcullis::wire::v1::{self, client_message::Body as Ask, exit::How, server_
 
 use crate::support::client::{Heard, Wss};
 use crate::support::eventually;
-use crate::support::place::{Mode, Place, run};
+use crate::support::place::{ANN, Mode, Place, run};
 
 fn raw(session: &str) -> v1::Attach {
     v1::Attach { session: session.into(), channel: 1, mode: v1::ViewerMode::Raw.into(), ..Default::default() }
@@ -208,7 +208,9 @@ async fn a_restart_that_would_be_refused_ends_nothing() {
     let ask = v1::NewSession { agent: "probe".into(), name: "main".into(), options, ..Default::default() };
     let answer = Wss::login(&place).await.ask(Ask::New(ask)).await;
     assert!(matches!(answer, Say::Session(_)), "{answer:?}");
-    let hosts = place.host_pids();
+    let work = place.root.join("work");
+    run(Command::new("install").args(["-d", "-o", ANN]).arg(&work).arg(work.join("gone")));
+    let good = good.replace("roots = [", &format!("roots = [\"{}\", ", work.display()));
     std::fs::write(place.dir.join("portcullis.toml"), good).unwrap();
     place.configure(agent);
     let mut wss = Wss::login(&place).await;
@@ -218,10 +220,19 @@ async fn a_restart_that_would_be_refused_ends_nothing() {
     for (status, told) in refusals(&place, &["restart", "main"]) {
         assert_eq!((status, told), (Some(1), format!("portcullis: {}", error.message)));
     }
-    // The same process, and the viewer is still there.
+    // Nor one whose directory has gone.
+    let (kept, gone) = (work.join("kept"), work.join("gone"));
+    place.verb(&["new", "shell", "gone", "--name", "second"]);
+    let hosts = place.host_pids();
+    std::fs::rename(&gone, &kept).unwrap();
+    let Say::Error(error) = wss.ask(Ask::Restart(v1::Restart { session: "second".into() })).await else { panic!() };
+    assert_eq!(error.code, "no-such-directory", "{error:?}");
+    // The same processes, and the viewer is still there.
     wss.input(1, 0, b"still-here\n").await;
     wss.until(1, "still-here").await;
     assert_eq!(place.host_pids(), hosts);
+    std::fs::rename(&kept, &gone).unwrap();
+    assert!(matches!(wss.ask(Ask::Restart(v1::Restart { session: "second".into() })).await, Say::Session(_)));
 }
 
 #[tokio::test]
