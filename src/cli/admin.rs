@@ -7,30 +7,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::failure::Failure;
+use crate::wire::v1::Session;
 
 /// A list of every session of a team fits; what is longer is no answer of ours.
 const ANSWER: u64 = 4 * 1024 * 1024;
 /// Stopping waits for agents to end, killing them after their grace.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// One session as the gateway lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Listed {
-    #[serde(default)]
-    pub(super) name: String,
-    #[serde(default)]
-    pub(super) account: String,
-    #[serde(default)]
-    pub(super) agent: String,
-    #[serde(default)]
-    pub(super) state: String,
-    #[serde(default)]
-    pub(super) directory: String,
-}
 
 /// A request that was not answered as it should.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +57,7 @@ impl<'a> Admin<'a> {
     }
 
     /// Every account's sessions.
-    pub(super) fn sessions(&self) -> Result<Vec<Listed>, AdminError> {
+    pub(super) fn sessions(&self) -> Result<Vec<Session>, AdminError> {
         let answer = self.ask("GET", "/v1/sessions")?;
         let list = answer.get("sessions").cloned().unwrap_or(answer);
         serde_json::from_value(list).map_err(|_| AdminError::Answer)

@@ -4,18 +4,25 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::admin::{Admin, Listed};
-use super::arguments::{KeysArguments, KeysCommand, ReloadArguments, StopArguments};
+use super::admin::Admin;
+use super::arguments::{DoorArguments, KeysArguments, KeysCommand, ReloadArguments, StopArguments};
 use super::endpoints::Endpoints;
 use super::failure::{About, Failure};
 use super::files;
 use super::keys::{self, Added, KeyStore};
 use super::place;
-use crate::base::{KEY_FILE, printable};
+use super::tree::Tree;
+use crate::base::{AccountName, KEY_FILE, Name, printable};
+use crate::gateway::verbs::{list_json, state_text};
+use crate::wire::v1::Session;
 
 /// `keys add|ls|rm`.
 pub(super) fn keys(arguments: &KeysArguments) -> Result<ExitCode, Failure> {
-    let store = KeyStore::new(key_file(arguments)?)?;
+    let (file, doubt) = key_file(arguments)?;
+    if let (Some(doubt), KeysCommand::Ls | KeysCommand::Rm { .. }) = (&doubt, &arguments.command) {
+        return Err(doubt.clone());
+    }
+    let store = KeyStore::new(file)?;
     let path = store.path().display().to_string();
     let mut out = std::io::stdout().lock();
     match &arguments.command {
@@ -27,6 +34,9 @@ pub(super) fn keys(arguments: &KeysArguments) -> Result<ExitCode, Failure> {
                 Added::Key(id) => writeln!(out, "{path}: added {id}"),
                 Added::Already(id) => writeln!(out, "{path}: {id} is listed already; nothing changed"),
             };
+            if let Some(doubt) = doubt {
+                let _ = writeln!(std::io::stderr(), "portcullis: no login with it yet: {doubt}");
+            }
         }
         KeysCommand::Rm { key } => {
             for id in store.remove(key)? {
@@ -59,12 +69,15 @@ pub(super) fn ls(words: &[String]) -> Result<ExitCode, Failure> {
         return super::verb(&with("ls", words));
     }
     let (rest, dir) = local_words(words.iter().filter(|word| *word != "--all"))?;
-    if let Some(unknown) = rest.first() {
-        return Err(usage(format_args!("ls --all [--dir DIR] takes no {unknown:?}")));
-    }
+    let json = match rest.as_slice() {
+        [] => false,
+        [word] if word == "--json" => true,
+        [unknown, ..] => return Err(usage(format_args!("ls --all [--json] [--dir DIR] takes no {unknown:?}"))),
+    };
     let tree = place::nearest_tree(dir.as_deref())?;
     let sessions = Admin::new(&tree.run).sessions()?;
-    let _ = std::io::stdout().write_all(table(&sessions).as_bytes());
+    let text = if json { list_json(&sessions) } else { table(&sessions) };
+    let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,7 +97,7 @@ pub(super) fn kill(words: &[String]) -> Result<ExitCode, Failure> {
         return super::verb(&with("kill", words));
     }
     // It becomes part of a request line; no session has another kind of name.
-    if name.parse::<crate::base::Name>().is_err() {
+    if name.parse::<Name>().is_err() {
         return Err(usage(format_args!("{:?} is no session's name", printable(name, 64))));
     }
     admin.kill(name)?;
@@ -116,13 +129,13 @@ fn local_words<'a>(words: impl Iterator<Item = &'a String>) -> Result<(Vec<Strin
     Ok((rest, dir))
 }
 
-fn table(sessions: &[Listed]) -> String {
+fn table(sessions: &[Session]) -> String {
     if sessions.is_empty() {
         return "no sessions\n".to_owned();
     }
     let head = ["NAME", "ACCOUNT", "AGENT", "STATE", "DIRECTORY"].map(str::to_owned);
     let rows = sessions.iter().map(|session| {
-        let state = session.state.trim_start_matches("STATE_").to_lowercase();
+        let state = state_text(session);
         [&session.name, &session.account, &session.agent, &state, &session.directory].map(|text| printable(text, 80))
     });
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
@@ -139,32 +152,45 @@ fn table(sessions: &[Listed]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// `--file`, else of the installation, else the caller's own.
-fn key_file(arguments: &KeysArguments) -> Result<PathBuf, Failure> {
+/// `--file`, else of the installation, else the caller's own; and what makes doubtful that there is such an account.
+fn key_file(arguments: &KeysArguments) -> Result<(PathBuf, Option<Failure>), Failure> {
     if let Some(file) = &arguments.file {
-        return Ok(file.clone());
+        return Ok((file.clone(), None));
     }
-    let own = || place::caller().map(|caller| caller.home.join(".config/portcullis/authorized_keys"));
+    let own = || place::caller().map(|caller| (caller.home.join(".config/portcullis/authorized_keys"), None));
     let Some(dir) = &arguments.dir else {
         return match &arguments.account {
-            Some(account) => account_file(&place::tree(None)?.keys, account),
+            Some(account) => account_file(&place::tree(None)?, account),
             None => own(),
         };
     };
     let tree = place::tree(Some(dir))?;
     match &arguments.account {
-        Some(account) => account_file(&tree.keys, account),
+        Some(account) => account_file(&tree, account),
         None => {
             let endpoints = Endpoints::read(&tree.endpoints)
                 .about(tree.endpoints.display(), "say whose keys with --account NAME")?;
-            account_file(&tree.keys, &endpoints.account)
+            account_file(&tree, &endpoints.account)
         }
     }
 }
 
-fn account_file(keys: &std::path::Path, account: &str) -> Result<PathBuf, Failure> {
-    let name: crate::base::AccountName = account.parse().map_err(Failure::setup)?;
-    Ok(keys.join(name.as_str()))
+/// A file that is there is one whatever the configuration says: a key must come out of it also while that is broken.
+fn account_file(tree: &Tree, account: &str) -> Result<(PathBuf, Option<Failure>), Failure> {
+    let name: AccountName = account.parse().map_err(Failure::setup)?;
+    let file = tree.keys.join(name.as_str());
+    let doubt = if file.exists() { None } else { configured(tree, &name).err() };
+    Ok((file, doubt))
+}
+
+fn configured(tree: &Tree, name: &AccountName) -> Result<(), Failure> {
+    let accounts = place::settings(&tree.config, &DoorArguments::default())?.spawner.accounts;
+    if accounts.iter().any(|known| known.name == *name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = accounts.iter().map(|account| account.name.as_str()).collect();
+    let known = if known.is_empty() { "no account".to_owned() } else { known.join(", ") };
+    Err(Failure::setup(format_args!("there is no account {name}: {} configures {known}", tree.config.display())))
 }
 
 /// A line, the name of a file that holds one, or `-`.
@@ -185,15 +211,18 @@ fn given_line(words: &[String]) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::testing::TempDir;
+    use crate::wire::v1::State;
 
     #[test]
     fn columns_line_up_and_nothing_acts_on_the_terminal() {
-        let listed = Listed {
+        let listed = Session {
             name: "a".into(),
             account: "ann".into(),
             agent: "claude".into(),
-            state: "STATE_RUNNING".into(),
+            state: State::Running.into(),
             directory: "/x\x1b[2J".into(),
+            ..Session::default()
         };
         let text = table(&[listed]);
         assert_eq!(text, "NAME  ACCOUNT  AGENT   STATE    DIRECTORY\na     ann      claude  running  /x\\u{1b}[2J\n");
@@ -209,8 +238,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_files_account_cannot_leave_its_directory() {
-        assert!(account_file("/k".as_ref(), "../x").is_err());
-        assert_eq!(account_file("/k".as_ref(), "ann").unwrap(), PathBuf::from("/k/ann"));
+    fn a_key_files_account_is_one_that_is_configured() {
+        let temp = TempDir::new("account-file");
+        let tree = Tree::below(temp.path(), false);
+        let text = "[accounts.ann]\n[accounts.bob]\n[agents.shell]\nlogin_shell = true\n";
+        std::fs::write(&tree.config, text).unwrap();
+        assert_eq!(account_file(&tree, "ann").unwrap(), (tree.keys.join("ann"), None));
+        assert!(account_file(&tree, "../ann").unwrap_err().message.contains("no account name"));
+        let ghost = account_file(&tree, "ghost").unwrap().1.unwrap();
+        assert!(ghost.message.contains("ghost") && ghost.message.ends_with("ann, bob"), "{ghost}");
+        // One that is there already, also while the configuration is broken.
+        std::fs::create_dir(&tree.keys).unwrap();
+        std::fs::write(tree.keys.join("old"), "").unwrap();
+        std::fs::write(&tree.config, "[").unwrap();
+        assert_eq!(account_file(&tree, "old").unwrap(), (tree.keys.join("old"), None));
+        assert!(account_file(&tree, "ann").unwrap().1.is_some());
     }
 }

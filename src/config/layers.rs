@@ -43,9 +43,9 @@ impl Layers {
             let source = path.display().to_string();
             figment = figment.merge(Layer::File { source: source.clone(), text });
             if let Err(error) = figment.data() {
-                let problem = error.to_string();
+                let (key, problem) = ("(file)".to_owned(), "is no TOML".to_owned());
                 let allowed = "allowed: TOML, as in config/portcullis.toml".to_owned();
-                return Err(Mistakes(vec![Mistake { source, key: "(file)".to_owned(), problem, allowed }]));
+                return Err(Mistakes(vec![Mistake { source, key, problem, allowed, excerpt: error.to_string() }]));
             }
         }
         let mut refused = Vec::new();
@@ -58,6 +58,7 @@ impl Layers {
                     key,
                     problem: "accounts and agents never come from the environment".to_owned(),
                     allowed: "write it into the configuration file".to_owned(),
+                    excerpt: String::new(),
                 });
                 continue;
             }

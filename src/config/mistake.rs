@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::base::printable;
 
+/// The parser shows one line of the file and a few of its own.
+const EXCERPT: usize = 12;
+
 /// A value that is not allowed, or a key that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistake {
@@ -15,16 +18,19 @@ pub(crate) struct Mistake {
     pub(crate) problem: String,
     /// What would be right.
     pub(crate) allowed: String,
+    /// Where a file's grammar is broken: its lines and what the parser says of them, to be shown as lines.
+    pub(crate) excerpt: String,
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = |text: &str| printable(text, 400);
-        write!(f, "{}: {}: {}; {}", part(&self.source), part(&self.key), part(&self.problem), part(&self.allowed))
+        write!(f, "{}: {}: {}; {}", part(&self.source), part(&self.key), part(&self.problem), part(&self.allowed))?;
+        self.excerpt.lines().take(EXCERPT).try_for_each(|line| write!(f, "\n{}", part(line)))
     }
 }
 
-/// All mistakes of one run, one for each line.
+/// All mistakes of one run, one for each line; a broken grammar, which comes alone, has its excerpt below.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) struct Mistakes(pub(crate) Vec<Mistake>);
 

@@ -117,6 +117,7 @@ impl Reader {
             key: path.join("."),
             problem: problem.into(),
             allowed: allowed.to_owned(),
+            excerpt: String::new(),
         });
     }
 
@@ -146,6 +147,7 @@ impl Reader {
                         key: path.join("."),
                         problem: "unknown key".to_owned(),
                         allowed: self.siblings(path),
+                        excerpt: String::new(),
                     }),
                 }
             }

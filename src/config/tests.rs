@@ -107,9 +107,15 @@ fn all_mistakes_in_one_run_each_with_file_key_and_what_is_allowed() {
 
 #[test]
 fn a_file_that_is_no_toml_is_one_mistake() {
-    let found = mistakes("[listen\nhttps=");
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].starts_with("/etc/p.toml: (file): "), "{}", found[0]);
+    let told = mistakes("[listen\nhttps=").join("\n");
+    let found: Vec<&str> = told.lines().collect();
+    assert!(found[0].starts_with("/etc/p.toml: (file): is no TOML; allowed: "), "{found:?}");
+    assert!(found[1].contains("line 1, column 8"), "{found:?}");
+    assert!(found.contains(&"1 | [listen"), "{found:?}");
+    assert!(found.iter().all(|line| !line.contains("\\u{")), "{found:?}");
+    // What acts on a terminal stays escaped.
+    let acts = mistakes("a = \"\u{1b}[2J").join("\n");
+    assert!(acts.contains("\\u{1b}") && !acts.contains('\u{1b}'), "{acts:?}");
 }
 
 #[test]

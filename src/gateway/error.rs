@@ -13,6 +13,14 @@ pub(crate) enum SessionError {
     /// Another session of the account has the name.
     #[error("a session {0} exists already; choose another with --name, or attach to it")]
     NameTaken(Name),
+    /// A bare word of that name would mean something else.
+    #[error("{name} is {what}, so a session of that name could not be reached by it; choose another name")]
+    NameReserved {
+        /// The word.
+        name: Name,
+        /// `a verb`, `an agent`.
+        what: &'static str,
+    },
     /// Not a name.
     #[error(transparent)]
     BadName(#[from] NameError),
@@ -31,8 +39,13 @@ pub(crate) enum SessionError {
         accepted: u64,
     },
     /// The verb needs a live session.
-    #[error("session {0} has ended; `restart {0}` starts it anew, `forget {0}` removes it")]
-    Ended(Name),
+    #[error("session {name} has ended already ({how}); `restart {name}` starts it anew, `forget {name}` removes it")]
+    Ended {
+        /// Which.
+        name: Name,
+        /// As `ls` shows it.
+        how: String,
+    },
     /// The verb needs an ended session.
     #[error("session {0} is alive; `kill {0}` first")]
     Lives(Name),
@@ -77,10 +90,11 @@ impl SessionError {
         match self {
             Self::Unknown(_) => "unknown-session",
             Self::NameTaken(_) => "name-taken",
+            Self::NameReserved { .. } => "name-reserved",
             Self::BadName(_) | Self::BadRequest(_) => "bad-request",
             Self::InputTooLong(_) => "input-too-long",
             Self::InputFull { .. } => "input-full",
-            Self::Ended(_) => "session-ended",
+            Self::Ended { .. } => "session-ended",
             Self::Lives(_) => "session-lives",
             Self::Denied(denial) => denial.code(),
             Self::Refused { code, .. } => code,
@@ -101,7 +115,7 @@ impl SessionError {
                 | Self::AuditUnavailable
                 | Self::Late(_)
                 | Self::NoSpawner
-                | Self::Refused { code: "too-many-sessions" | "busy" | "launch-failed", .. }
+                | Self::Refused { code: "too-many-sessions" | "busy" | "launch-failed" | "audit-unavailable", .. }
         )
     }
 

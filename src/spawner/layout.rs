@@ -127,7 +127,7 @@ impl Layout {
         let bin = directories.reachable.join("bin");
         make(&bin, open_mode, None)?;
         if let Some(executable) = executable {
-            install(executable, &bin.join("portcullis"))?;
+            install(executable, &bin.join(PROGRAM))?;
         }
         let (admin, listener) = sockets.map_or_else(|| bind(&run, run_path, gateway), Ok)?;
         let records = Records::new(records);
@@ -149,6 +149,16 @@ impl Layout {
         }
     }
 
+    /// Removes what was made beside the run directory for accounts to reach: nobody runs from it any more. What an account
+    /// has left there stays; the next spawner makes the rest anew.
+    pub(super) fn withdraw(&self, reachable: &Path) {
+        let bin = reachable.join("bin");
+        let _ = std::fs::remove_file(bin.join(PROGRAM));
+        for directory in [&bin, &self.agents_path, reachable] {
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+
     /// The sockets that nobody will serve any more.
     pub(super) fn close(&self) {
         for name in [ADMIN, ORDERS] {
@@ -157,6 +167,8 @@ impl Layout {
     }
 }
 
+/// What hosts run, in `bin`.
+const PROGRAM: &str = "portcullis";
 const ADMIN: &str = "admin.sock";
 const ORDERS: &str = "spawner.sock";
 

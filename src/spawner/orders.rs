@@ -96,6 +96,13 @@ impl Service {
     fn try_start(&mut self, asker: Asker, order: &Start, now: Instant) -> Result<(), Refusal> {
         let request = Request::parse(order, &self.table)?;
         let session = request.session;
+        if order.check {
+            // Whoever asks wants to know of account and directory; the shell's PATH refuses nothing.
+            let helper = self.resolve(&request, false, now)?;
+            self.leaves_nothing(helper.pid());
+            self.checks.push(Starting::new(request, asker, helper, false));
+            return Ok(());
+        }
         if let Some(host) = self.hosts.find(session) {
             let (same, pid) = (host.record.account == request.account.name, host.record.pid);
             if !same {
@@ -126,6 +133,14 @@ impl Service {
         })?;
         let cached = self.paths.get(&request.account.name);
         let want_path = cached.is_none_or(|(_, at)| now.saturating_duration_since(*at) > PATH_FRESH);
+        let helper = self.resolve(&request, want_path, now)?;
+        self.starts.insert(session, Starting::new(request, asker, helper, want_path));
+        self.accept_start(asker, session);
+        Ok(())
+    }
+
+    /// A helper that looks up what the order names.
+    fn resolve(&self, request: &Request, want_path: bool, now: Instant) -> Result<Helper, Refusal> {
         let work = Resolve {
             user: &request.account.user,
             separate: self.is_separate(),
@@ -134,11 +149,8 @@ impl Service {
             env_file: request.agent.env_file.as_deref(),
             want_path,
         };
-        let helper = Helper::start(now, |speaker| work.run(speaker))
-            .map_err(|error| Refusal::new("launch-failed", format!("a helper cannot be started: {error}")))?;
-        self.starts.insert(session, Starting::new(request, asker, helper, want_path));
-        self.accept_start(asker, session);
-        Ok(())
+        Helper::start(now, |speaker| work.run(speaker))
+            .map_err(|error| Refusal::new("launch-failed", format!("a helper cannot be started: {error}")))
     }
 
     fn check_limit(&self, request: &Request) -> Result<(), Refusal> {
@@ -179,6 +191,27 @@ impl Service {
                 },
                 StartStep::Ready(launching, start_time) => self.start_ready(starting, launching, start_time),
                 StartStep::Failed(refusal) => self.start_failed(starting, &refusal),
+            }
+        }
+    }
+
+    /// Lets every check take its step. Nothing of the session that it is about is touched.
+    pub(super) fn step_checks(&mut self, now: Instant) {
+        for mut check in std::mem::take(&mut self.checks) {
+            let refusal = match check.step(now) {
+                StartStep::Pending => {
+                    self.checks.push(check);
+                    continue;
+                }
+                StartStep::Failed(refusal) => Some(refusal),
+                StartStep::Resolved { .. } | StartStep::Ready(..) => None,
+            };
+            let session = check.request.session.to_string();
+            for asker in check.askers {
+                match &refusal {
+                    Some(refusal) => self.refuse(asker, &session, refusal),
+                    None => self.done(asker, ""),
+                }
             }
         }
     }

@@ -99,7 +99,8 @@ impl Service {
             }
         }
         // No new orders are taken; what is under way has deadlines.
-        if self.starts.is_empty() && self.keys.is_empty() && self.stops.is_empty() && self.cleaners.is_empty() {
+        let starts_nothing = self.starts.is_empty() && self.checks.is_empty();
+        if starts_nothing && self.keys.is_empty() && self.stops.is_empty() && self.cleaners.is_empty() {
             let error = self.become_replacement(asker);
             self.keep_program(&error.to_string());
         }

@@ -17,7 +17,7 @@ use super::replace::Replacing;
 use super::sessions::Hosts;
 use super::start::Starting;
 use super::stop::{Stop, kill_same};
-use super::table::{Identities, Table};
+use super::table::{Directories, Identities, Table};
 use super::{Ended, SpawnerError};
 use crate::base::{AccountName, SessionId};
 use crate::sys::credentials::{current_uid, peer};
@@ -41,6 +41,8 @@ pub(super) struct Service {
     pub(super) layout: Layout,
     pub(super) hosts: Hosts,
     pub(super) starts: BTreeMap<SessionId, Starting>,
+    /// Starts that shall only be judged; they end before anything is launched.
+    pub(super) checks: Vec<Starting>,
     pub(super) keys: Vec<ReadingKeys>,
     pub(super) stops: Vec<Stop>,
     /// What login shells said, and when.
@@ -155,6 +157,7 @@ impl Service {
             layout,
             hosts,
             starts: BTreeMap::new(),
+            checks: Vec::new(),
             keys: Vec::new(),
             stops: Vec::new(),
             paths: BTreeMap::new(),
@@ -185,6 +188,15 @@ impl Service {
         let sessions = self.hosts.with_agent().len() + self.starts.values().filter_map(Starting::host_pid).count();
         self.connection = None;
         self.gateway.end();
+        // A host whose end came together with ours.
+        if let Ok((gone, _)) = self.wait(Some(Duration::ZERO)) {
+            gone.into_iter().for_each(|session| self.host_gone(session));
+        }
+        let Directories { run, reachable, .. } = &self.table.directories;
+        let made = reachable != run && self.given.executable.is_some();
+        if made && self.hosts.iter().count() == 0 && self.starts.is_empty() {
+            self.layout.withdraw(reachable);
+        }
         self.layout.close();
         self.note(&LogEntry::Ended { sessions });
         Ended { sessions }
@@ -212,6 +224,7 @@ impl Service {
         self.accept(now);
         self.take_orders(now);
         self.step_starts(now);
+        self.step_checks(now);
         self.step_keys(now);
         self.step_stops(now);
         self.step_replacing(now);
@@ -230,7 +243,7 @@ impl Service {
         descriptors.extend(gateway.map(AsFd::as_fd));
         descriptors.push(self.signals.as_fd());
         descriptors.push(self.layout.listener.as_fd());
-        descriptors.extend(self.starts.values().filter_map(Starting::descriptor));
+        descriptors.extend(self.starts.values().chain(&self.checks).filter_map(Starting::descriptor));
         descriptors.extend(self.keys.iter().map(|keys| keys.helper.as_fd()));
         descriptors.extend(self.cleaners.iter().map(AsFd::as_fd));
         descriptors.extend(self.replacement_helper().map(AsFd::as_fd));
@@ -246,7 +259,7 @@ impl Service {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let starts = self.starts.values().filter_map(Starting::deadline);
+        let starts = self.starts.values().chain(&self.checks).filter_map(Starting::deadline);
         let helpers = self.keys.iter().map(|keys| keys.helper.deadline());
         let cleaners = self.cleaners.iter().map(Helper::deadline);
         let stops = self.stops.iter().map(Stop::deadline);
@@ -255,7 +268,7 @@ impl Service {
     }
 
     fn has_room(&self) -> bool {
-        self.starts.len() + self.keys.len() < HELPERS && !self.is_leaving()
+        self.starts.len() + self.checks.len() + self.keys.len() < HELPERS && !self.is_leaving()
     }
 
     fn replacement_helper(&self) -> Option<&Helper> {
@@ -453,7 +466,8 @@ impl Service {
         let mut known = self.strangers.clone();
         known.extend(self.hosts.iter().map(|host| host.record.pid));
         known.extend(self.gateway.process().map(crate::sys::process::Process::pid));
-        known.extend(self.starts.values().filter_map(|start| start.host_pid().or(start.helper_pid())));
+        let starts = self.starts.values().chain(&self.checks);
+        known.extend(starts.filter_map(|start| start.host_pid().or(start.helper_pid())));
         known.extend(self.keys.iter().map(|keys| keys.helper.pid()));
         known.extend(self.cleaners.iter().map(Helper::pid));
         known.extend(self.replacement_helper().map(Helper::pid));

@@ -2,6 +2,8 @@
 
 mod binary;
 mod client;
+#[cfg(test)]
+mod golden;
 mod link;
 mod order;
 

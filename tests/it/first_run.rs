@@ -320,12 +320,44 @@ fn the_admin_socket_is_for_this_machines_owner_without_a_key() {
         assert!(none.status.code() == Some(1) && text(&none.stderr).contains("none"), "{}", describe(&none));
         assert_eq!(text(&local(&["kill", "one"]).stdout), "ended one\n");
         assert!(place.verb(&["ls"]).lines().any(|line| line.starts_with("one ") && line.contains("signal")));
+        // As objects, like those of the client's list.
+        let json = |output: Output| serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+        let list = json(local(&["ls", "--json", "--all"]));
+        let of = |name: &str| list.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
+        assert_eq!((&of("one")["exit"]["signal"], &of("two")["state"]), (&"HUP".into(), &"running".into()), "{list}");
+        let mut both: Vec<String> = list.as_array().unwrap().iter().map(ToString::to_string).collect();
+        let mine = json(ended(&mut place.client(&["ls", "--json"])));
+        let mut mine: Vec<String> = mine.as_array().unwrap().iter().map(ToString::to_string).collect();
+        both.sort();
+        mine.sort();
+        assert_eq!(both, mine);
         assert_eq!(text(&local(&["stop", "--all"]).stdout), "ended 1 session\n");
         assert!(!place.verb(&["ls"]).contains("running"));
         // Nobody there: said, with the cure.
         let nobody = ended(place.command().args(["ls", "--all", "--dir"]).arg(place.root.join("none")));
         assert!(nobody.status.code() == Some(1) && text(&nobody.stderr).contains("--dir"), "{}", describe(&nobody));
     }
+}
+
+#[test]
+fn keys_of_an_account_that_nobody_configured_are_no_empty_list() {
+    let place = Place::served(Mode::Root);
+    let keys = |words: &[&str]| ended(place.command().arg("keys").args(words).arg("--dir").arg(&place.dir));
+    for words in [&["--account", "ghost", "ls"][..], &["--account", "ghost", "rm", "x"]] {
+        let output = keys(words);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{}", describe(&output));
+        assert!(output.stdout.is_empty() && told.contains("ghost") && told.trim().ends_with(ANN), "{told}");
+    }
+    assert!(keys(&["--account", ANN, "ls"]).status.success());
+    // Before its account is there, with a word about that.
+    let public = std::fs::read_to_string(place.home.join(".ssh/id_ed25519.pub")).unwrap();
+    let output = keys(&["--account", "ghost", "add", &public]);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("there is no account ghost"),
+        "{}",
+        describe(&output)
+    );
 }
 
 #[test]

@@ -173,6 +173,38 @@ fn the_account_reads_nothing_of_the_gateways() {
     }
 }
 
+#[test]
+fn what_was_made_under_run_goes_with_the_last_host_and_the_spawner() {
+    let mut place = Place::served(Mode::Root);
+    let program = place::arguments(place.gateway_pid())[0].clone();
+    let reachable = std::path::Path::new(&program).ancestors().nth(2).unwrap().to_path_buf();
+    assert!(reachable.starts_with("/run") && reachable != std::path::Path::new("/run"), "{program}");
+    let is_there = || std::path::Path::new(&program).exists();
+    place.verb(&["new", "shell", "--name", "main"]);
+    let host = place.host_pids()[0];
+    // A host that lives runs from there, one whose agent has ended too.
+    place.stop_serving();
+    assert!(is_there() && is_alive(host));
+    place.serve();
+    place.verb(&["kill", "main"]);
+    place.stop_serving();
+    assert!(is_there() && is_alive(host));
+    place.serve();
+    place.verb(&["stop", "--all"]);
+    eventually("the host's end", || (!is_alive(host)).then_some(()));
+    // Whoever serves on can start another one.
+    assert!(is_there());
+    place.verb(&["new", "shell", "--name", "next"]);
+    place.verb(&["stop", "--all"]);
+    eventually("the next host's end", || place.host_pids().is_empty().then_some(()));
+    place.stop_serving();
+    assert!(!reachable.exists(), "{:?}", std::fs::read_dir(&reachable).map(Iterator::collect::<Vec<_>>));
+    // And it is made again.
+    place.serve();
+    assert!(is_there());
+    place.verb(&["new", "shell", "--name", "main"]);
+}
+
 #[tokio::test]
 async fn a_daemonised_grandchild_is_gone_after_kill() {
     let place = Place::served(Mode::Root);

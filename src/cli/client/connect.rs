@@ -65,8 +65,8 @@ pub(crate) enum ConnectError {
     /// The gateway's proof.
     #[error("{0}")]
     Proof(#[from] crate::authn::SignError),
-    /// This key is not accepted; another may be.
-    #[error("login refused: {0}")]
+    /// This key is not accepted; another may be. The gateway's words say that it is a login that was refused.
+    #[error("{0}")]
     LoginRefused(String),
     /// Refused for good.
     #[error("{0}")]
@@ -117,7 +117,7 @@ impl Dialler {
                 Err(error) => return Err(error),
             }
         }
-        Err(refused.unwrap_or_else(|| ConnectError::LoginRefused("no key to try".into())))
+        Err(refused.unwrap_or_else(|| ConnectError::LoginRefused("login refused: no key to try".into())))
     }
 
     async fn connect_with(&self, signer: &Signer) -> Result<Connection, ConnectError> {

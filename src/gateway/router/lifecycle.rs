@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::start::{from_spawner, reachable};
 use super::{Router, SessionHandle};
 use crate::audit::{Entry, Event, Field};
 use crate::base::{Name, SessionId};
@@ -24,6 +25,7 @@ impl Router {
     /// Ends the session's processes; resolves when the agent is reported as ended.
     pub(crate) async fn kill(&self, grant: &LiveGrant, name: &str) -> Result<v1::Session, SessionError> {
         let handle = self.find(grant, name, Verb::Kill)?;
+        handle.session.must_live()?;
         self.0.journal.append(&handle.entry(Event::Act).text(Field::Act, "kill"))?;
         self.end(&handle.session).await?;
         Ok(handle.session.summary())
@@ -33,18 +35,19 @@ impl Router {
     pub(crate) async fn kill_any(&self, name: &str) -> Result<usize, SessionError> {
         let named =
             |session: &Session| session.id().to_string() == name || session.name().is_some_and(|n| n.as_str() == name);
-        let sessions: Vec<_> =
-            self.all().into_iter().filter(|session| !session.has_ended() && named(session)).collect();
-        if sessions.is_empty() {
-            return Err(SessionError::Unknown(name.chars().take(64).collect()));
+        let (ended, living): (Vec<_>, Vec<_>) = self.all().into_iter().filter(named).partition(Session::has_ended);
+        match (living.is_empty(), ended.first()) {
+            (true, Some(session)) => session.must_live()?,
+            (true, None) => return Err(SessionError::Unknown(name.chars().take(64).collect())),
+            (false, _) => {}
         }
-        for session in &sessions {
+        for session in &living {
             let entry =
                 Entry::new(Event::Admin).text(Field::Act, "kill").text(Field::Session, &session.id().to_string());
             self.0.journal.append(&entry)?;
             self.end(session).await?;
         }
-        Ok(sessions.len())
+        Ok(living.len())
     }
 
     /// Ends every session.
@@ -69,6 +72,8 @@ impl Router {
         if taken && handle.session.name().as_ref() != Some(&new) {
             return Err(SessionError::NameTaken(new));
         }
+        let agent = handle.session.agent().ok_or(SessionError::HostGone)?;
+        let new = reachable(grant, &agent, new)?;
         let entry = handle.entry(Event::Act).text(Field::Act, "rename").text(Field::Target, new.as_str());
         self.0.journal.append(&entry)?;
         handle.session.rename(&new)?;
@@ -98,11 +103,6 @@ impl Router {
         let summary = old.summary();
         let roots = self.account(&account).map(|account| account.roots.as_slice()).unwrap_or_default();
         let place = super::directory::below(roots, &summary.directory)?;
-        if !old.has_ended() {
-            self.end(&old).await?;
-        }
-        old.detach_all("restarted");
-        self.gone(&old).await?;
         let chosen = old.chosen();
         let order = v1::Start {
             session_id: summary.session_id,
@@ -118,8 +118,28 @@ impl Router {
             creator: grant.who().to_owned(),
             ..v1::Start::default()
         };
+        self.check(&order).await?;
+        if !old.has_ended() {
+            self.end(&old).await?;
+        }
+        old.detach_all("restarted");
+        self.gone(&old).await?;
+        // Whole only now, where the link to the host was young.
+        let chosen = old.chosen();
+        let order = v1::Start { options: chosen.options, args: chosen.args, ..order };
         let session = self.launch(order, old.id()).await?;
         Ok(self.handle(session, grant))
+    }
+
+    /// Whether the spawner's table permits a start: what would be refused shall not cost the session that lives.
+    async fn check(&self, order: &v1::Start) -> Result<(), SessionError> {
+        let order = v1::Start { check: true, ..order.clone() };
+        match self.0.spawner.order(OrderBody::Start(order)).await? {
+            // An older spawner, which does not know `check`, finds the session started.
+            (AnswerBody::Done(_) | AnswerBody::Started(_), _) => Ok(()),
+            (AnswerBody::Refused(refused), _) => Err(from_spawner(refused)),
+            _ => Err(SessionError::NoSpawner),
+        }
     }
 
     async fn end(&self, session: &Session) -> Result<(), SessionError> {

@@ -21,6 +21,8 @@ use crate::gateway::spawner_client::Spawner;
 use crate::policy::{Subject, Verb};
 use crate::wire::v1;
 
+#[cfg(test)]
+pub(crate) use start::SPAWNER_CODES;
 pub(crate) use start::StartRequest;
 
 /// Ended sessions that an account keeps; the oldest goes when one more ends.

@@ -10,6 +10,7 @@ use crate::base::{Name, SessionId, WinSize};
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::session::Session;
+use crate::gateway::verbs::is_verb;
 use crate::policy::{Subject, Verb};
 use crate::wire::v1;
 use crate::wire::v1::answer::Body as AnswerBody;
@@ -119,8 +120,8 @@ impl Router {
         let taken: Vec<_> = self.of_account(grant.account()).iter().filter_map(Session::name).collect();
         let name = match wished {
             Some(name) if taken.contains(&name) => return Err(SessionError::NameTaken(name)),
-            Some(name) => name,
-            None => free_name(agent, &taken)?,
+            Some(name) => reachable(grant, agent, name)?,
+            None => free_name(agent, |name| taken.contains(name) || meaning(grant, agent, name).is_some())?,
         };
         let account = grant.account().clone();
         grant.may(Verb::Start, &Subject { account: &account, agent, session: Some(&name) })?;
@@ -151,15 +152,32 @@ fn order(
         name: name.to_string(),
         creator: grant.who().to_owned(),
         proof: Bytes::new(),
+        check: false,
+    }
+}
+
+/// What a bare word of that name means that is no session; the name of its own agent is what a session is called first.
+fn meaning(grant: &LiveGrant, agent: &Name, name: &Name) -> Option<&'static str> {
+    if is_verb(name.as_str()) {
+        return Some("a verb");
+    }
+    (name != agent && grant.policy().agents.contains(name)).then_some("an agent")
+}
+
+/// The name, unless a bare word of it means something else.
+pub(super) fn reachable(grant: &LiveGrant, agent: &Name, name: Name) -> Result<Name, SessionError> {
+    match meaning(grant, agent, &name) {
+        Some(what) => Err(SessionError::NameReserved { name, what }),
+        None => Ok(name),
     }
 }
 
 /// `claude`, `claude-2`, `claude-3` …
-fn free_name(agent: &Name, taken: &[Name]) -> Result<Name, SessionError> {
+fn free_name(agent: &Name, is_used: impl Fn(&Name) -> bool) -> Result<Name, SessionError> {
     let stem: String = agent.as_str().chars().take(56).collect();
     let mut name: Name = stem.parse()?;
     let mut number = 1u32;
-    while taken.contains(&name) {
+    while is_used(&name) {
         number += 1;
         name = format!("{stem}-{number}").parse()?;
     }
@@ -182,20 +200,22 @@ fn session_id(grant: &LiveGrant, request: Option<&str>) -> SessionId {
     SessionId::from_bytes(id)
 }
 
-/// The spawner's codes are the client's; one that is not known here is a failed launch.
-fn from_spawner(refused: v1::Refused) -> SessionError {
-    const CODES: [&str; 10] = [
-        "no-such-account",
-        "no-such-agent",
-        "agent-not-allowed",
-        "directory-outside-roots",
-        "no-such-directory",
-        "too-many-sessions",
-        "bad-option",
-        "launch-failed",
-        "audit-unavailable",
-        "busy",
-    ];
-    let code = CODES.into_iter().find(|code| *code == refused.code).unwrap_or("launch-failed");
+/// The spawner's codes, which are the client's too.
+pub(crate) const SPAWNER_CODES: [&str; 10] = [
+    "no-such-account",
+    "no-such-agent",
+    "agent-not-allowed",
+    "directory-outside-roots",
+    "no-such-directory",
+    "too-many-sessions",
+    "bad-option",
+    "launch-failed",
+    "audit-unavailable",
+    "busy",
+];
+
+/// One that is not known here is a failed launch.
+pub(super) fn from_spawner(refused: v1::Refused) -> SessionError {
+    let code = SPAWNER_CODES.into_iter().find(|code| *code == refused.code).unwrap_or("launch-failed");
     SessionError::Refused { code, message: refused.message }
 }

@@ -97,6 +97,11 @@ impl Session {
         self.lock().ended.is_some()
     }
 
+    /// An error that says how it ended, once it has.
+    pub(crate) fn must_live(&self) -> Result<(), SessionError> {
+        self.lock().must_live()
+    }
+
     /// Resolves when the agent has ended or the link is gone.
     pub(crate) async fn ended(&self) {
         let waiting = {

@@ -11,6 +11,7 @@ use super::slot::Slot;
 use crate::base::{LogId, Offset, SHARED_RING, WinSize, WriterId};
 use crate::gateway::error::SessionError;
 use crate::gateway::size::{SizePolicy, ViewerNumber};
+use crate::gateway::verbs::state_text;
 use crate::replay::SharedRing;
 use crate::wire::v1;
 
@@ -109,7 +110,8 @@ impl State {
         if self.ended.is_none() {
             return Ok(());
         }
-        Err(self.summary.name.parse().map_or_else(SessionError::from, SessionError::Ended))
+        let how = state_text(&self.summary);
+        Err(self.summary.name.parse().map_or_else(SessionError::from, |name| SessionError::Ended { name, how }))
     }
 
     pub(super) fn open_request(&mut self) -> (u32, oneshot::Receiver<Reply>) {

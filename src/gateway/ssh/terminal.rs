@@ -259,7 +259,7 @@ impl Viewer {
             match (taken, &mut self.left) {
                 (_, Some(Left::NotTaken { bytes, .. })) => *bytes += length,
                 // The end of the session is on its way to this viewer.
-                (Ok(()) | Err(SessionError::Ended(_) | SessionError::HostGone), _) => self.offset += length,
+                (Ok(()) | Err(SessionError::Ended { .. } | SessionError::HostGone), _) => self.offset += length,
                 (Err(error), _) => self.left = Some(Left::NotTaken { bytes: length, error }),
             }
         }

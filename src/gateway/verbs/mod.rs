@@ -7,6 +7,6 @@ mod table;
 mod words;
 
 pub(crate) use help::{help_text, usage, verb_lines};
-pub(crate) use parse::{AttachVerb, From, NewVerb, OpenVerb, Target, UsageError, Verb, is_forcible, parse};
+pub(crate) use parse::{AttachVerb, From, NewVerb, OpenVerb, Target, UsageError, Verb, is_forcible, is_verb, parse};
 pub(crate) use table::{clip, clip_front, list_json, render_list, state_text};
 pub(crate) use words::split;

@@ -148,6 +148,11 @@ pub(crate) fn parse(words: &[String]) -> Result<Verb, UsageError> {
     }
 }
 
+/// Whether this word alone is a verb, complete or not; `open` is one of the local client.
+pub(crate) fn is_verb(word: &str) -> bool {
+    word == "open" || !matches!(parse(&[word.to_owned()]), Ok(Verb::Named(_)))
+}
+
 /// Whether a key's `command=` may be this text: a verb, or one of `is_agent`'s agents; a bare session name would hide a
 /// misspelt verb.
 pub(crate) fn is_forcible(text: &str, is_agent: &dyn Fn(&str) -> bool) -> bool {

@@ -133,7 +133,7 @@ fn too_long(id: u64, length: usize) -> String {
     encode_server(&ServerMessage { id, body: Some(Body::Error(error)) }).unwrap_or_default()
 }
 
-fn refusal(channel: u32, accepted: u64, why: v1::InputRefusal) -> v1::Error {
+pub(super) fn refusal(channel: u32, accepted: u64, why: v1::InputRefusal) -> v1::Error {
     let (code, message, retryable) = match why {
         v1::InputRefusal::Full | v1::InputRefusal::Unspecified => {
             ("input-full", "the session's input queue is full (256 KiB): the program does not read", true)
