@@ -19,6 +19,13 @@ pub(super) fn executable(account: &Account, file: &Path) -> Option<PathBuf> {
     (regular && real.ancestors().all(|part| may_execute(account, part))).then_some(real)
 }
 
+/// Whether the account can read this file.
+pub(super) fn can_read(account: &Account, file: &Path) -> bool {
+    let Ok(real) = file.canonicalize() else { return false };
+    let may_read = fs::metadata(&real).is_ok_and(|data| bits(account, &data) & 0o4 != 0);
+    may_read && real.ancestors().skip(1).all(|part| may_execute(account, part))
+}
+
 fn may_execute(account: &Account, path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|data| bits(account, &data) & 0o1 != 0)
 }
@@ -64,5 +71,8 @@ mod tests {
         mode(&inner, 0o755);
         mode(&file, 0o644);
         assert!(executable(&ann, &file).is_none());
+        assert!(can_read(&ann, &file));
+        mode(&file, 0o600);
+        assert!(!can_read(&ann, &file));
     }
 }

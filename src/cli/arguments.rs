@@ -209,8 +209,9 @@ pub(super) enum KeysCommand {
 pub(super) enum AuditCommand {
     /// Find edits (status 1) and torn ends (status 2).
     Verify {
-        /// A file, or a directory of them.
-        path: PathBuf,
+        /// Files, and directories of them; the worst decides the status.
+        #[arg(required = true, value_name = "FILE|DIR")]
+        paths: Vec<PathBuf>,
     },
 }
 

@@ -1,4 +1,4 @@
-//! `audit verify FILE|DIR`: every chain that is there, the worst verdict as status.
+//! `audit verify FILE|DIR…`: every chain that is there, the worst verdict as status.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -9,8 +9,11 @@ use super::failure::Failure;
 use crate::audit::{Report, Verdict, verify};
 
 /// Prints one line for each file; 0 whole, 1 changed, 2 a torn end.
-pub(super) fn run(path: &Path, out: &mut impl Write) -> Result<u8, Failure> {
-    let files = files(path)?;
+pub(super) fn run(paths: &[PathBuf], out: &mut impl Write) -> Result<u8, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(chains(path)?);
+    }
     let mut reports = Vec::new();
     for file in &files {
         let opened = File::open(file).and_then(|opened| verify(BufReader::new(opened)));
@@ -43,7 +46,7 @@ fn line(file: &Path, report: &Report, heads: &BTreeSet<&str>) -> String {
     text
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn chains(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let explain = |error: std::io::Error| Failure::other(format_args!("{}: {error}", path.display()));
     if !fs::metadata(path).map_err(explain)?.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -87,21 +90,39 @@ mod tests {
         chain(&good);
         chain(&torn);
         let mut out = Vec::new();
-        assert_eq!(run(dir.path(), &mut out).unwrap(), 0, "{}", String::from_utf8_lossy(&out));
+        let verified =
+            |paths: &[&Path], out: &mut Vec<u8>| run(&paths.iter().map(PathBuf::from).collect::<Vec<_>>(), out);
+        assert_eq!(verified(&[dir.path()], &mut out).unwrap(), 0, "{}", String::from_utf8_lossy(&out));
         let bytes = fs::read(&torn).unwrap();
         fs::write(&torn, &bytes[..bytes.len() - 9]).unwrap();
-        assert_eq!(run(dir.path(), &mut out).unwrap(), 2);
+        assert_eq!(verified(&[dir.path()], &mut out).unwrap(), 2);
+        assert_eq!(verified(&[&torn, &good], &mut out).unwrap(), 2);
         let edited = String::from_utf8(fs::read(&good).unwrap()).unwrap().replacen("begun", "login", 1);
         fs::write(&good, edited).unwrap();
-        assert_eq!(run(dir.path(), &mut out).unwrap(), 1, "an edit outweighs a torn end");
-        assert_eq!(run(&torn, &mut out).unwrap(), 2);
+        // Files and directories, in any order: an edit outweighs a torn end.
+        let elsewhere = TempDir::new("audit-verify-more");
+        chain(&elsewhere.join("more.jsonl"));
+        for paths in [&[dir.path()][..], &[&good, &torn], &[&torn, &good], &[elsewhere.path(), &torn, dir.path()]] {
+            assert_eq!(verified(paths, &mut out).unwrap(), 1, "{paths:?}");
+        }
+        out.clear();
+        assert_eq!(verified(&[elsewhere.path(), &torn], &mut out).unwrap(), 2);
+        let text = String::from_utf8(std::mem::take(&mut out)).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines.len() == 2 && lines[0].contains("more.jsonl: whole;") && lines[1].contains("torn"), "{text}");
+        assert_eq!(verified(&[&good], &mut out).unwrap(), 1);
         assert!(String::from_utf8(out).unwrap().contains("CHANGED at line 1"));
     }
 
     #[test]
     fn nothing_to_verify_is_no_success() {
         let dir = TempDir::new("audit-none");
-        assert_eq!(run(dir.path(), &mut Vec::new()).unwrap_err().status, 1);
-        assert_eq!(run(&dir.join("gone.jsonl"), &mut Vec::new()).unwrap_err().status, 1);
+        let there = dir.join("there/gateway.jsonl");
+        fs::create_dir(dir.join("there")).unwrap();
+        chain(&there);
+        for path in [dir.path().to_owned(), dir.join("gone.jsonl")] {
+            assert_eq!(run(&[there.clone(), path], &mut Vec::new()).unwrap_err().status, 1);
+        }
+        assert_eq!(run(&[there], &mut Vec::new()).unwrap(), 0);
     }
 }

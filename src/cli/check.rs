@@ -134,7 +134,7 @@ fn account_findings(account: &Resolved, mode: &Mode, findings: &mut Findings) {
     }
     let mut keys = 0usize;
     for pattern in &account.settings.key_files {
-        keys = keys.saturating_add(key_file(pattern, account, findings));
+        keys = keys.saturating_add(key_file(pattern, account, mode, findings));
     }
     if keys == 0 {
         findings.wrong(format!(
@@ -146,16 +146,19 @@ fn account_findings(account: &Resolved, mode: &Mode, findings: &mut Findings) {
 }
 
 /// How many usable keys; the strict check of owners and modes is the spawner's, with the same words.
-fn key_file(pattern: &str, account: &Resolved, findings: &mut Findings) -> usize {
-    let home = account.unix.home.display().to_string();
-    let path = pattern.replace("%u", account.settings.name.as_str()).replace("%h", &home).replace("%%", "%");
-    let strictness = sys::path::Strictness {
-        owner: account.unix.uid,
-        from: Path::new(&path).starts_with(&account.unix.home).then_some(account.unix.home.as_path()),
-        private: false,
-        most: KEY_FILE,
-    };
-    match sys::path::read_strict(Path::new(&path), strictness, b"") {
+fn key_file(pattern: &str, account: &Resolved, mode: &Mode, findings: &mut Findings) -> usize {
+    let place = spawner::KeyPlace::new(pattern, &account.settings.name, &account.unix);
+    let path = place.path.display();
+    if *mode != Mode::Single
+        && place.below_home
+        && place.path.is_file()
+        && !access::can_read(&account.unix, &place.path)
+    {
+        let user = &account.unix.name;
+        findings.wrong(format!("{path} cannot be read by {user}, as whom it is read: chown it, open its parents"));
+        return 0;
+    }
+    match sys::path::read_strict(&place.path, place.strictness, b"") {
         Ok(sys::path::StrictFile::Read { bytes, .. }) => {
             let file = keys::parse(&bytes);
             for problem in &file.problems {
@@ -227,7 +230,7 @@ fn limits(place: &Place, identities: &Identities, findings: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
     use crate::cli::host_key;
@@ -262,6 +265,38 @@ mod tests {
         let mut findings = Findings::default();
         account_findings(&account, &Mode::Single, &mut findings);
         assert!(findings.lines.iter().any(|line| line.contains("chmod go-w")), "{findings:?}");
+    }
+
+    #[test]
+    fn a_key_file_has_the_owner_that_a_login_wants() {
+        let dir = TempDir::new("check-owner");
+        let mut account = resolved(&dir);
+        account.unix = Account { home: dir.join("home"), ..unix("ann", 7001) };
+        let mode = Mode::Root { gateway: unix("portcullis", 7002), host: unix("portcullis-host", 7003) };
+        let (home, elsewhere) = (dir.join("home"), dir.join("ann.keys"));
+        fs::create_dir(&home).unwrap();
+        chown(&home, Some(7001), None).unwrap();
+        let line = host_key::new("x").unwrap().public().line();
+        // (the file, its owner, its mode, what is said of it)
+        for (file, owner, bits, says) in [
+            (&elsewhere, 0, 0o600, ": 1 keys"),
+            (&elsewhere, 7001, 0o644, "it must belong to root: chown it"),
+            (&home.join("k"), 7001, 0o600, ": 1 keys"),
+            (&home.join("k"), 0, 0o644, ": 1 keys"),
+            (&home.join("k"), 7002, 0o644, "it must belong to uid 7001 or to root: chown it"),
+            (&home.join("k"), 0, 0o600, "cannot be read by ann, as whom it is read"),
+        ] {
+            fs::write(file, format!("{line}\n")).unwrap();
+            chown(file, Some(owner), None).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(bits)).unwrap();
+            let mut findings = Findings::default();
+            let keys = key_file(file.to_str().unwrap(), &account, &mode, &mut findings);
+            assert_eq!((keys, findings.wrong), if says == ": 1 keys" { (1, 0) } else { (0, 1) }, "{findings:?}");
+            assert!(
+                findings.lines[0].contains(says) && findings.lines[0].contains(file.to_str().unwrap()),
+                "{findings:?}"
+            );
+        }
     }
 
     #[test]

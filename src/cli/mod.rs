@@ -56,8 +56,8 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Keys(arguments) => local::keys(&arguments),
-        Command::Audit(AuditCommand::Verify { path }) => {
-            audit::run(&path, &mut std::io::stdout().lock()).map(ExitCode::from)
+        Command::Audit(AuditCommand::Verify { paths }) => {
+            audit::run(&paths, &mut std::io::stdout().lock()).map(ExitCode::from)
         }
         Command::Stop(arguments) => local::stop(&arguments),
         Command::Reload(arguments) => local::reload(&arguments),

@@ -25,6 +25,9 @@ const RECHECK: Duration = Duration::from_secs(2);
 /// The reason of every refusal by rate.
 pub(crate) const RATE_LIMITED: &str = "rate-limited";
 
+/// Why a key that a refused file may list is unknown.
+const KEY_FILE_REFUSED: &str = "refused-key-file";
+
 /// The ways in, as the audit log names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
@@ -128,10 +131,8 @@ impl Authority {
 
     /// The keys that may log in as this user, as the files are now. For a user that does not exist the same work is done.
     pub(crate) async fn keys(&self, user: &str) -> Result<AccountKeys, SessionError> {
-        let settings = &self.0.settings;
-        let named = settings.accounts.iter().find(|(policy, _)| policy.name.as_str() == user);
-        let meant = if settings.single_user { settings.accounts.first() } else { named };
-        let Some((policy, files)) = meant.or(settings.accounts.first()) else {
+        let meant = self.meant(user);
+        let Some((policy, files)) = meant.or(self.0.settings.accounts.first()) else {
             return Ok(AccountKeys { account: None, lines: Arc::default() });
         };
         let lines = self.0.keybook.lines(&policy.name, *files).await?;
@@ -139,6 +140,13 @@ impl Authority {
             Some((policy, _)) => AccountKeys { account: Some(policy.name.clone()), lines },
             None => AccountKeys { account: None, lines: Arc::default() },
         })
+    }
+
+    /// The account that this user name means, and the number of its key files.
+    fn meant(&self, user: &str) -> Option<&(AccountPolicy, u32)> {
+        let Inner { settings, .. } = &*self.0;
+        let named = settings.accounts.iter().find(|(policy, _)| policy.name.as_str() == user);
+        if settings.single_user { settings.accounts.first() } else { named }
     }
 
     /// Admits who proved a key, and writes it down before anybody hears of it.
@@ -176,6 +184,14 @@ impl Authority {
     /// Writes down who was refused and why, and says it on the console.
     pub(crate) fn refused(&self, door: Door, peer: SocketAddr, user: &str, key: Option<&KeyId>, reason: &AuthError) {
         let key = key.or(reason.key());
+        if let (AuthError::UnknownKey(_), Some((policy, files))) = (reason, self.meant(user)) {
+            // The key may well be listed, in a file that nobody may trust.
+            let problems = self.0.keybook.problems(&policy.name, *files);
+            if !problems.is_empty() {
+                let message = format!("{reason}, and a key file is not used: {}", problems.join("; "));
+                return self.refuse(door, peer, user, key, KEY_FILE_REFUSED, &message, "then log in again");
+            }
+        }
         self.refuse(door, peer, user, key, reason.audit_reason(), &reason.to_string(), reason.cure());
     }
 
@@ -209,7 +225,7 @@ impl Authority {
             "refused login by {} from {peer} as {}: {key}: {}; {cure}",
             door.as_str(),
             printable(user, 64),
-            printable(message, 300)
+            printable(message, 600)
         );
     }
 

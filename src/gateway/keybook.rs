@@ -33,6 +33,8 @@ struct Known {
     lines: Arc<Vec<KeyLine>>,
     /// Why the file is not used; empty when it is.
     problem: String,
+    /// It is not there, which is no mistake.
+    missing: bool,
 }
 
 impl Keybook {
@@ -52,6 +54,13 @@ impl Keybook {
             [only] => Ok(Arc::clone(only)),
             several => Ok(Arc::new(several.iter().flat_map(|lines| lines.iter().cloned()).collect())),
         }
+    }
+
+    /// Why some of them were not used when they were last asked for, with the cures.
+    pub(crate) fn problems(&self, account: &AccountName, count: u32) -> Vec<String> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = (0..count).filter_map(|file| files.get(&(account.clone(), file)));
+        known.filter(|known| !known.missing && !known.problem.is_empty()).map(|known| known.problem.clone()).collect()
     }
 
     async fn file(&self, account: &AccountName, file: u32) -> Result<Arc<Vec<KeyLine>>, SessionError> {
@@ -74,7 +83,8 @@ impl Keybook {
         if !answer.problem.is_empty() && !answer.missing && answer.problem != before {
             self.unused(account, &answer.path, "key-file", 0, &answer.problem);
         }
-        let known = Known { stamp: answer.stamp, lines: Arc::clone(&lines), problem: answer.problem };
+        let known =
+            Known { stamp: answer.stamp, lines: Arc::clone(&lines), problem: answer.problem, missing: answer.missing };
         self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(place, known);
         Ok(lines)
     }

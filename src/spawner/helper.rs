@@ -48,6 +48,13 @@ pub(super) enum Reply {
         /// Which file.
         path: String,
     },
+    /// Why a key file is not used.
+    KeysRefused {
+        /// With the cure.
+        problem: Problem,
+        /// Which file.
+        path: String,
+    },
     /// A program could take this one's place.
     Passed,
     /// The work cannot be done.

@@ -1,12 +1,12 @@
 //! Reading an account's key files: as the account below its home, as the spawner elsewhere. Does not parse them.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::helper::{Heard, Helper, Problem, Reply, Speaker};
 use super::jobs::{become_account, expand, find_account};
 use crate::base::{AccountName, KEY_FILE};
-use crate::sys::credentials::current_uid;
+use crate::sys::credentials::{Account, current_uid};
 use crate::sys::memfd::{is_sealed, sealed_memfd};
 use crate::sys::path::{StrictError, StrictFile, Strictness, read_strict};
 use crate::wire::v1::KeysAnswer;
@@ -30,24 +30,21 @@ impl ReadKeys<'_> {
     /// Says that nothing has changed, or hands over the file.
     pub(super) fn run(&self, speaker: &Speaker) -> Result<(), Problem> {
         let account = find_account(self.user, self.separate)?;
-        let path = expand(self.pattern, self.account.as_str(), &account);
-        let home = account.home.as_path();
-        let inside = home != Path::new("/") && path.starts_with(home) && !path.components().any(is_parent);
-        let strictness = if inside {
-            if self.separate {
-                become_account(&account)?;
-            }
-            Strictness { owner: account.uid, from: Some(home), private: false, most: KEY_FILE }
-        } else {
-            Strictness { owner: current_uid(), from: None, private: false, most: KEY_FILE }
-        };
-        let shown = path.to_string_lossy().into_owned();
+        let place = KeyPlace::new(self.pattern, self.account, &account);
+        if self.separate && place.below_home {
+            become_account(&account)?;
+        }
+        let path = place.path.to_string_lossy().into_owned();
         let failed = |error: &dyn std::fmt::Display| Problem::new("keys", format!("{error}"));
-        match read_strict(&path, strictness, self.known).map_err(|error| unread(&error))? {
-            StrictFile::Unchanged => speaker.say(&Reply::KeysUnchanged, None),
-            StrictFile::Read { bytes, stamp } => {
+        match read_strict(&place.path, place.strictness, self.known) {
+            Err(error) => {
+                let problem = place.unread(&error, self.user);
+                speaker.say(&Reply::KeysRefused { problem, path }, None)
+            }
+            Ok(StrictFile::Unchanged) => speaker.say(&Reply::KeysUnchanged, None),
+            Ok(StrictFile::Read { bytes, stamp }) => {
                 let sealed = sealed_memfd("keys", &bytes).map_err(|error| failed(&error))?;
-                speaker.say(&Reply::Keys { stamp: stamp.to_bytes(), path: shown }, Some(sealed.as_fd()))
+                speaker.say(&Reply::Keys { stamp: stamp.to_bytes(), path }, Some(sealed.as_fd()))
             }
         }
     }
@@ -56,13 +53,37 @@ impl ReadKeys<'_> {
 /// Code of a file that is not there.
 const MISSING: &str = "missing";
 
-fn unread(error: &StrictError) -> Problem {
-    let code = if matches!(error, StrictError::Missing(_)) { MISSING } else { "keys" };
-    Problem::new(code, error.to_string())
+/// Where a configured key file lies and what must hold of it: below the account's home it is the account's or root's and
+/// is read as the account; elsewhere nobody but root (in single-user mode, or the caller) decides who may log in.
+pub(crate) struct KeyPlace<'a> {
+    /// Expanded.
+    pub(crate) path: PathBuf,
+    /// Read as the account.
+    pub(crate) below_home: bool,
+    /// What must hold.
+    pub(crate) strictness: Strictness<'a>,
 }
 
-fn is_parent(component: Component<'_>) -> bool {
-    component == Component::ParentDir
+impl<'a> KeyPlace<'a> {
+    /// `name` is what `%u` stands for.
+    pub(crate) fn new(pattern: &str, name: &AccountName, account: &'a Account) -> Self {
+        let path = expand(pattern, name.as_str(), account);
+        let home = account.home.as_path();
+        let is_parent = |component| component == Component::ParentDir;
+        let below_home = home != Path::new("/") && path.starts_with(home) && !path.components().any(is_parent);
+        let (owner, from) = if below_home { (account.uid, Some(home)) } else { (current_uid(), None) };
+        Self { path, below_home, strictness: Strictness { owner, from, private: false, most: KEY_FILE } }
+    }
+
+    fn unread(&self, error: &StrictError, user: &AccountName) -> Problem {
+        match error {
+            StrictError::Missing(_) => Problem::new(MISSING, error.to_string()),
+            StrictError::System { .. } if self.below_home => {
+                Problem::new("keys", format!("{error}: {user} itself must be able to read it"))
+            }
+            _ => Problem::new("keys", error.to_string()),
+        }
+    }
 }
 
 /// A key file being read, in the spawner.
@@ -87,9 +108,11 @@ impl ReadingKeys {
                 Ok(true) => Some((KeysAnswer { stamp: stamp.into(), path, ..KeysAnswer::default() }, Some(file))),
                 _ => Some((self.problem("was not handed over sealed"), None)),
             },
-            Heard::Reply(Reply::Problem(problem), _) => {
-                Some((KeysAnswer { missing: problem.code == MISSING, ..self.problem(&problem.message) }, None))
+            Heard::Reply(Reply::KeysRefused { problem, path }, _) => {
+                let missing = problem.code == MISSING;
+                Some((KeysAnswer { problem: problem.message, path, missing, ..KeysAnswer::default() }, None))
             }
+            Heard::Reply(Reply::Problem(problem), _) => Some((self.problem(&problem.message), None)),
             Heard::Nothing if now >= self.helper.deadline() => {
                 Some((self.problem("could not be read within 3 s"), None))
             }

@@ -363,6 +363,8 @@ impl Service {
         match Helper::start(now, |speaker| work.run(speaker)) {
             Ok(helper) => {
                 self.leaves_nothing(helper.pid());
+                // What `%h` is only the helper knows.
+                let pattern = pattern.replace("%u", account.name.as_str());
                 self.keys.push(ReadingKeys { asker, helper, pattern });
             }
             Err(error) => {

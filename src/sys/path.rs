@@ -110,7 +110,7 @@ pub(crate) enum StrictError {
     #[error("{0} does not exist")]
     Missing(PathBuf),
     /// Someone else owns it or a directory above it.
-    #[error("{path} belongs to uid {uid}; it must belong to uid {wanted} or to root: chown it")]
+    #[error("{path} belongs to uid {uid}; it must belong to {}: chown it", owners(*wanted))]
     Owner {
         /// Which.
         path: PathBuf,
@@ -129,7 +129,7 @@ pub(crate) enum StrictError {
     #[error("{0} is not a plain file: put the file itself there")]
     NotAFile(PathBuf),
     /// Too large.
-    #[error("{path} has {size} bytes; the limit is {most}")]
+    #[error("{path} has {size} bytes; the limit is {most}: shorten it")]
     TooLarge {
         /// Which.
         path: PathBuf,
@@ -146,6 +146,10 @@ pub(crate) enum StrictError {
         /// Why.
         source: io::Error,
     },
+}
+
+fn owners(wanted: u32) -> String {
+    if wanted == 0 { "root".into() } else { format!("uid {wanted} or to root") }
 }
 
 /// Reads a file whose path and bytes nobody but its owner and root can change (sshd's StrictModes). The file itself must be

@@ -1,7 +1,7 @@
 //! Who comes too often, too much or not to the point: limits before and after login, over real sockets.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
@@ -306,4 +306,41 @@ async fn nonsense_after_login_is_written_down_under_its_principal() {
 /// A byte more than a message may have.
 fn too_large() -> Message {
     Message::text("x".repeat((1 << 20) + 1))
+}
+
+#[tokio::test]
+async fn a_gateway_without_descriptors_says_so_once_serves_on_and_says_when_it_is_over() {
+    let mut place = Place::new(Mode::Root);
+    place.serve();
+    place.stop_serving();
+    let file = place.dir.join("portcullis.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}\n[log]\nfilter = \"info,portcullis::gateway::listen=debug\"\n")).unwrap();
+    let quickstart = place.quickstart();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\""]).arg(quickstart.get_program()).args(quickstart.get_args());
+    limited.envs(quickstart.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let endpoints = place.serve_by(limited, "Ctrl-C ends the gateway");
+    let said = |what: &str| place.console().matches(what).count();
+    let ls = || {
+        let told = place.ssh(&[], &["ls"]).output().unwrap();
+        assert!(told.status.success(), "{}\n{}", describe(&told), place.console());
+    };
+    ls();
+
+    // More strangers than there is room for: each one's place is another's, and one line tells of all.
+    let mut strangers = Vec::new();
+    for _ in 0..100 {
+        strangers.push(connect_from(&endpoints.https, [127, 0, 0, 1].into()).await);
+    }
+    eventually("many failures", || (said("accept failed") >= 20).then_some(()));
+    assert_eq!((said("no connection can be taken in"), said("taken in again")), (1, 0), "{}", place.console());
+    ls();
+
+    drop(strangers);
+    eventually("the end of the shortage", || {
+        ls();
+        (said("taken in again") == 1).then_some(())
+    });
+    assert_eq!(said("no connection can be taken in"), 1, "{}", place.console());
 }

@@ -137,6 +137,48 @@ fn the_first_run_tells_all_and_the_next_ones_change_nothing() {
 }
 
 #[test]
+fn flags_that_what_runs_does_not_follow_are_told_and_change_nothing() {
+    for mode in [Mode::Root, Mode::SingleUser] {
+        let mut place = Place::new(mode);
+        let at = place.serve();
+        let before = tree(&place.dir);
+        let pid = at.pid.to_string();
+        let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+        let (same, other) = (format!("127.0.0.1:{}", port(&at.https)), format!("0.0.0.0:{}", port(&at.ssh)));
+        let free = "127.0.0.1:0".to_owned();
+        let again = |words: &[&str]| {
+            let mut command = place.command();
+            let output = ended(command.arg("quickstart").arg("--dir").arg(&place.dir).args(words));
+            let said = text(&output.stdout);
+            assert!(
+                output.status.success() && place.said.starts_with(&said) && said.len() > 99,
+                "{}",
+                describe(&output)
+            );
+            text(&output.stderr)
+        };
+        // What it follows, or leaves open, is not told.
+        for words in [&["--https", &same, "--ssh", &free][..], &["--account", ANN, "--detach"], &[]] {
+            assert_eq!(again(words), "", "{words:?}");
+        }
+        let told = again(&["--https", "127.0.0.1:1", "--ssh", &other, "--admin", &free]);
+        for said in [
+            format!("not used: --https 127.0.0.1:1 (it is {}), --ssh {other} (it is {});", at.https, at.ssh),
+            format!("kill {pid};"),
+        ] {
+            assert!(told.lines().count() == 1 && told.contains(&said), "{told}");
+        }
+        assert!(!told.contains("--admin") && !told.contains("--account"), "{told}");
+        let told = again(&["--account", BOB, "--https", &same]);
+        let config = place.dir.join("portcullis.toml");
+        let cure = format!("write [accounts.{BOB}] into {} first", config.display());
+        assert!(told.contains(&format!("not used: --account {BOB} (it has {ANN});")) && told.contains(&cure), "{told}");
+        assert!(told.lines().count() == 1 && !told.contains("--https") && !told.contains("kill"), "{told}");
+        assert_eq!((tree(&place.dir), place.endpoints().pid), (before, at.pid));
+    }
+}
+
+#[test]
 fn detach_serves_in_a_session_of_its_own() {
     for mode in [Mode::Root, Mode::SingleUser] {
         let place = Place::new(mode);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::place::{ANN, Endpoints, Mode, Place, describe, run};
-use crate::support::windows::Windows;
+use crate::support::windows::{Window, Windows};
 use crate::support::{eventually, finished};
 
 fn ended(command: &mut Command) -> Output {
@@ -71,6 +71,51 @@ fn the_terminal_is_as_it_was_on_every_way_out() {
         window.line("typed");
         window.until("typed\ntyped");
     }
+}
+
+/// What a person reads once the client is gone: the shell's screen, not the other one.
+fn left_with(window: &Window<'_>) -> String {
+    window.until("[status ");
+    assert_eq!(window.format("#{alternate_on}"), "0");
+    window.screen()
+}
+
+#[test]
+fn whoever_looks_through_a_window_of_another_size_is_left_with_the_last_lines() {
+    let place = Place::served(Mode::Root);
+    let tmux = Windows::new(&place);
+    let ssh = |options: &[&str], name| place.ssh(options, &["attach", name]);
+    let owner = tmux.open("owner", (80, 24), &place.ssh(&["-tt"], &["new", "shell", "--name", "main"]));
+    owner.until("$");
+    // Wider and higher, narrower and lower; a person with role own takes the size by typing only.
+    let framed = [
+        tmux.open("wide", (100, 30), &ssh(&["-tt"], "main")),
+        tmux.open("narrow", (40, 10), &ssh(&["-tt"], "main")),
+        tmux.open("local", (60, 20), &place.client(&["attach", "main"])),
+    ];
+    for window in &framed {
+        window.until("[main] 80x24");
+    }
+    // Wide enough for one window to crop; the last word is the shell's.
+    owner.line("exec sh -c 'seq 99; echo begin-$((1+1)) $(seq -s. 24)-cropped; exit 7'");
+    for window in framed.iter().chain([&owner]) {
+        let screen = left_with(window);
+        assert!(screen.contains("\nbegin-2 1.2.3."), "{screen}");
+        assert!(screen.contains("ended: exit 7]") || screen.contains("has ended with status 7]"), "{screen}");
+        assert_eq!(window.status(), 7, "{screen}");
+    }
+    assert!(framed[0].screen().contains("-cropped\n") && !framed[1].screen().contains("cropped"));
+
+    // The same for whoever comes when all is over, of every size.
+    for (name, size) in [("late-wide", (100, 30)), ("late-narrow", (40, 10)), ("late-same", (80, 24))] {
+        let window = tmux.open(name, size, &ssh(&["-tt"], "main"));
+        let screen = left_with(&window);
+        assert!(screen.contains("\nbegin-2 1.2.3.") && screen.contains("[main ended: exit 7]"), "{name}:\n{screen}");
+        assert_eq!(window.status(), 7);
+    }
+    let local = tmux.open("late-local", (60, 20), &place.client(&["attach", "main"]));
+    let screen = left_with(&local);
+    assert!(screen.contains("\nbegin-2 1.2.3.") && screen.contains("has ended with status 7]"), "{screen}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every refused login with the reason that the audit log has, beside the login that differs in that one thing.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use futures_util::StreamExt;
@@ -9,7 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::support::by_hand::{ByHand, Claim, Key, connect_from, is_ready, reasons_since};
 use crate::support::client::{Heard, Wss, careless, hear};
-use crate::support::place::{ANN, BOB, Mode, Place, describe, run};
+use crate::support::place::{ANN, BOB, Mode, Place, describe, ids, run};
 use crate::support::{HANG, eventually};
 
 /// One login attempt by hand; what was answered and what the log says by then.
@@ -228,40 +229,72 @@ async fn lines_that_list_no_key_and_files_that_are_not_read() {
     command.args(["keys", "add", "--dir"]).arg(&place.dir).args(["--account", ANN]);
     assert_eq!(command.arg(&weak).output().unwrap().status.code(), Some(78), "a weak key was added");
 
-    // (what was done to the file)
-    for mode in [0o666, 0o620] {
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
-        let before = place.audit().len();
-        assert_eq!(refused(&place, &key, |_| ()).await, "unknown-key");
-        assert_eq!(reasons_since(&place, before), ["key-file", "unknown-key"]);
-        assert_eq!(refused(&place, &key, |_| ()).await, "unknown-key");
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
-        admitted(&place, &key, |_| ()).await;
-    }
     let aside = file.with_extension("aside");
-    for what in ["fifo", "link", "directory"] {
-        std::fs::rename(&file, &aside).unwrap();
-        match what {
-            "fifo" => drop(run(Command::new("mkfifo").arg(&file))),
-            "link" => std::os::unix::fs::symlink(&aside, &file).unwrap(),
-            _ => std::fs::create_dir(&file).unwrap(),
-        }
+    for (what, says) in [
+        ("group", "can be written by its group or by others: chmod go-w it"),
+        ("others", "can be written by its group or by others: chmod go-w it"),
+        ("owner", "it must belong to root: chown it"),
+        ("fifo", "is not a plain file: put the file itself there"),
+        ("link", "is not a plain file: put the file itself there"),
+        ("directory", "is not a plain file: put the file itself there"),
+    ] {
+        std::fs::copy(&file, &aside).unwrap();
+        spoil(&file, &aside, what);
         let before = place.audit().len();
-        assert_eq!(refused(&place, &key, |_| ()).await, "unknown-key", "{what}");
-        assert_eq!(reasons_since(&place, before), ["key-file", "unknown-key"], "{what}");
-        if what == "directory" {
-            std::fs::remove_dir(&file).unwrap()
-        } else {
-            std::fs::remove_file(&file).unwrap()
+        assert_eq!(refused(&place, &key, |_| ()).await, "refused-key-file", "{what}");
+        assert_eq!(reasons_since(&place, before), ["key-file", "refused-key-file"], "{what}");
+        // Told of the file once, of each login that it may have cost always; the other door's answer is its usual one.
+        let told = ssh(&place, &key, &[], &["ls"]);
+        let lines: Vec<_> = text(&told.stderr).lines().map(str::to_owned).collect();
+        assert_eq!((told.status.code(), lines.len()), (Some(255), 1), "{what}: {}", describe(&told));
+        assert!(lines[0].ends_with("Permission denied (publickey)."), "{what}: {lines:?}");
+        eventually("the refused ssh login", || {
+            let reasons = reasons_since(&place, before);
+            (reasons == ["key-file", "refused-key-file", "refused-key-file"]).then_some(())
+        });
+        // Which file, why and what to do, where the operator looks.
+        let said = format!("{} ", file.display());
+        for entry in place.audit().iter().skip(before).filter(|entry| entry["event"] == "refused") {
+            let message = entry["message"].as_str().unwrap();
+            assert!(message.contains(&said) && message.contains(says), "{what}: {entry}");
         }
-        std::fs::rename(&aside, &file).unwrap();
+        let console = place.console();
+        let line = console.lines().rfind(|line| line.contains("refused login")).unwrap();
+        assert!(line.contains(&said) && line.contains(says) && !line.contains("keys add"), "{what}: {line}");
+        mend(&file, &aside);
         admitted(&place, &key, |_| ()).await;
+        assert!(ssh(&place, &key, &[], &["ls"]).status.success(), "{what}");
     }
-    // A file that is not there lists nothing, and that is all.
+    // Whoever is listed nowhere is that again.
+    let stranger = Key::new(&place, "stranger", &["ed25519"]);
+    assert_eq!(refused(&place, &stranger, |_| ()).await, "unknown-key");
     std::fs::rename(&file, &aside).unwrap();
+    // A file that is not there lists nothing, and that is all.
     let before = place.audit().len();
     assert_eq!(refused(&place, &key, |_| ()).await, "unknown-key");
     assert_eq!(reasons_since(&place, before), ["unknown-key"]);
+}
+
+/// What makes a key file one that nobody may trust.
+fn spoil(file: &Path, aside: &Path, what: &str) {
+    let mode = |mode| std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).unwrap();
+    match what {
+        "group" => return mode(0o620),
+        "others" => return mode(0o666),
+        // Outside the account's home not even the account decides who may log in.
+        "owner" => return std::os::unix::fs::chown(file, Some(ids(ANN).0), None).unwrap(),
+        _ => std::fs::remove_file(file).unwrap(),
+    }
+    match what {
+        "fifo" => drop(run(Command::new("mkfifo").arg(file))),
+        "link" => std::os::unix::fs::symlink(aside, file).unwrap(),
+        _ => std::fs::create_dir(file).unwrap(),
+    }
+}
+
+fn mend(file: &Path, aside: &Path) {
+    if file.is_dir() { std::fs::remove_dir(file) } else { std::fs::remove_file(file) }.unwrap();
+    std::fs::rename(aside, file).unwrap();
 }
 
 #[tokio::test]

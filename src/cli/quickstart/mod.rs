@@ -7,6 +7,7 @@ mod file;
 mod keys;
 mod print;
 mod setup;
+mod unused;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use super::identities::Identities;
 use super::place::{self, Place};
 use super::serve::{self, Manner};
 use super::tree::{Tree, default_directory};
+use crate::config::Settings;
 use crate::spawner;
 
 pub(super) use print::shared_uid;
@@ -31,12 +33,17 @@ pub(super) fn run(arguments: &QuickstartArguments) -> Result<ExitCode, Failure> 
     let place = PlaceArguments { config: None, dir: tree.dir.clone() };
     if spawner::is_served(&tree.run) {
         let endpoints = detach::served(&tree)?;
-        return show(&tree, &endpoints, arguments).map(|()| ExitCode::SUCCESS);
+        let settings = show(&tree, &endpoints, arguments)?;
+        if let Some(sentence) = unused::unused(arguments, &settings, &endpoints, &tree) {
+            // The terminal may be gone.
+            let _ = writeln!(std::io::stderr(), "portcullis: {sentence}");
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     let client_key = Setup { tree: &tree, arguments }.run(&mut |line| say(&line))?;
     if arguments.detach {
         let endpoints = detach::start(&tree, &arguments.doors, client_key.as_deref())?;
-        return show(&tree, &endpoints, arguments).map(|()| ExitCode::SUCCESS);
+        return show(&tree, &endpoints, arguments).map(|_| ExitCode::SUCCESS);
     }
     serve_here(tree, place, arguments, client_key.as_deref())
 }
@@ -64,11 +71,11 @@ fn serve_here(
 }
 
 /// What a first run printed, of one that serves.
-fn show(tree: &Tree, endpoints: &Endpoints, arguments: &QuickstartArguments) -> Result<(), Failure> {
+fn show(tree: &Tree, endpoints: &Endpoints, arguments: &QuickstartArguments) -> Result<Settings, Failure> {
     let settings = place::settings(&tree.config, &arguments.doors)?;
     let identities = Identities::resolve(&settings, &place::caller()?, place::lookup)?;
     say(&Facts::new(tree, &settings, &identities, endpoints).text());
-    Ok(())
+    Ok(settings)
 }
 
 /// Made, and by its real name: what lies below is named after it.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::admission::{Prefix, Table, Ticket};
 use super::rates::{Frequency, Limiter, TooOften};
+use super::shortage::Shortage;
 use crate::base::{INPUT_MESSAGE, KeyId};
 
 /// What admission allows.
@@ -74,6 +75,7 @@ struct Shared {
     table: Mutex<Table<Arc<Pending>>>,
     // A login or its end changes one number.
     live: Mutex<HashMap<KeyId, u32>>,
+    shortage: Mutex<Shortage>,
     connections: Limiter<Prefix>,
     logins: Limiter<Prefix>,
     session_starts: Limiter<KeyId>,
@@ -116,6 +118,7 @@ impl Admission {
             limits,
             table: Mutex::new(Table::new(limits.unauthenticated, limits.unauthenticated_per_source)),
             live: Mutex::default(),
+            shortage: Mutex::default(),
             connections: Limiter::new(limits.connections),
             logins: Limiter::new(limits.logins),
             session_starts: Limiter::new(limits.session_starts),
@@ -143,6 +146,11 @@ impl Admission {
         self.end_evicted(evicted);
         let deadline = now + self.0.limits.deadline;
         Ok(Permit { admission: self.clone(), source, ticket, lifted, pending, deadline })
+    }
+
+    /// A hold counts or compares times. Descriptors are the process's: what one door lacks, all lack.
+    pub(super) fn shortage(&self) -> MutexGuard<'_, Shortage> {
+        self.0.shortage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Frees one descriptor when the process has none left.

@@ -3,6 +3,7 @@
 mod admission;
 mod gate;
 mod rates;
+mod shortage;
 mod stream;
 mod tls;
 
@@ -16,7 +17,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -28,9 +29,6 @@ pub(crate) use rates::{Frequency, TooOften};
 pub(crate) use stream::{Budgeted, OverBudget, Socket};
 use tls::exporter;
 pub(crate) use tls::{Tls, TlsError};
-
-/// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection that was let in, on its way to log in.
 pub(crate) struct Accepted {
@@ -122,6 +120,11 @@ where
                 continue;
             }
         };
+        if accepted.is_ok()
+            && let Some(failures) = admission.shortage().worked(Instant::now())
+        {
+            tracing::info!(failures, "connections are taken in again");
+        }
         match accepted {
             Ok((socket, peer)) => match admit(&admission, socket, peer) {
                 Ok(Some(accepted)) => {
@@ -133,9 +136,13 @@ where
             },
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "accept failed; the oldest connection that is not logged in is given up");
                 admission.shed();
-                tokio::time::sleep(PAUSE).await;
+                let (pause, news) = admission.shortage().failed(Instant::now());
+                if news {
+                    tracing::warn!(%error, "no connection can be taken in; the oldest one that is not logged in is given up for each that waits. If this lasts, raise the limit of open files (LimitNOFILE=, ulimit -n)");
+                }
+                tracing::debug!(%error, ?pause, "accept failed");
+                tokio::time::sleep(pause).await;
             }
         }
     }

@@ -246,7 +246,7 @@ impl Session {
         };
         let mut messages = Vec::new();
         if framed {
-            messages.push(ToHostBody::Fit(v1::Fit { viewer: number, cols: 0, rows: 0, status: String::new() }));
+            messages.push(unfit(number));
         }
         if held {
             messages.push(ToHostBody::Hold(v1::Hold { offset: 0, millis: 0 }));
@@ -285,6 +285,17 @@ impl State {
         self.questions.ask(ToHostBody::Snapshot(v1::TakeSnapshot { request, kind, history: 0 }))
     }
 
+    /// What a framed viewer is left with: the agent has ended there.
+    pub(super) fn ask_last_lines(&mut self, viewer: ViewerNumber, end: Offset) -> Option<ToHostBody> {
+        let request = self.number_request();
+        self.requests.insert(request, Requester::Viewer(viewer));
+        if let Some(slot) = self.slots.get_mut(&viewer) {
+            slot.leaves_lines(request, end);
+        }
+        let kind = v1::SnapshotKind::Text.into();
+        self.questions.ask(ToHostBody::Snapshot(v1::TakeSnapshot { request, kind, history: 0 }))
+    }
+
     pub(super) fn detach_viewer(&mut self, viewer: ViewerNumber, reason: &'static str) {
         if let Some(slot) = self.slots.get_mut(&viewer) {
             slot.detach(reason, true);
@@ -296,29 +307,22 @@ impl State {
         let grid = self.size.effective();
         let owner = self.owner_label();
         let name = self.summary.name.clone();
-        let over = self.ended.is_some();
+        let end = self.ended.as_ref().map(|(_, end)| *end);
         let mut messages = Vec::new();
-        let mut repaint = Vec::new();
+        let (mut repaint, mut leave) = (Vec::new(), Vec::new());
         for (number, slot) in &mut self.slots {
             if only.is_some_and(|only| only != *number) {
                 continue;
             }
-            match slot.fitting(grid) {
-                Fitting::Same => {}
-                Fitting::Framed(window) => {
+            match (slot.fitting(grid, end.is_some()), end) {
+                (Fitting::Same, _) => {}
+                (Fitting::Framed(_), Some(end)) => leave.push((*number, end)),
+                (Fitting::Framed(window), None) => {
                     slot.frames();
-                    if over {
-                        slot.expect_last_frame();
-                    }
                     messages.extend(fit(*number, window, status(&name, grid, &owner, slot.looks.drives)));
                 }
-                Fitting::Raw => {
-                    messages.push(ToHostBody::Fit(v1::Fit {
-                        viewer: *number,
-                        cols: 0,
-                        rows: 0,
-                        status: String::new(),
-                    }));
+                (Fitting::Raw, _) => {
+                    messages.push(unfit(*number));
                     repaint.push(*number);
                 }
             }
@@ -328,6 +332,9 @@ impl State {
         }
         for viewer in repaint {
             messages.extend(self.ask_repaint(viewer, "resized"));
+        }
+        for (viewer, end) in leave {
+            messages.extend(self.ask_last_lines(viewer, end));
         }
         if self.stop_live() {
             messages.push(ToHostBody::Live(v1::Live { on: false }));
@@ -357,6 +364,11 @@ impl State {
         self.ring = None;
         true
     }
+}
+
+/// The host renders for this viewer no more.
+pub(super) fn unfit(viewer: ViewerNumber) -> ToHostBody {
+    ToHostBody::Fit(v1::Fit { viewer, cols: 0, rows: 0, status: String::new() })
 }
 
 /// A window for the host to render into, and its first whole frame.

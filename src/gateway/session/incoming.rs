@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Session;
-use super::attachment::ViewerItem;
+use super::attachment::{ViewerItem, unfit};
 use super::state::{Reply, Requester, State};
 use crate::base::{Offset, WinSize, WriterId};
 use crate::gateway::error::SessionError;
@@ -92,7 +92,7 @@ impl State {
             }
             Body::Frame(frame) => {
                 if let Some(slot) = self.slots.get_mut(&frame.viewer) {
-                    slot.frame_answer(&frame.data, frame.more, frame.last);
+                    slot.frame_answer(&frame.data, frame.more);
                 }
             }
             Body::Taken(taken) => self.take_taken(&taken),
@@ -103,12 +103,14 @@ impl State {
                 self.collect(writer.request, reply, false);
             }
             Body::Ended(ended) => {
-                let framed: Vec<_> = self.slots.iter_mut().filter(|(_, slot)| slot.is_framed()).collect();
-                for (number, slot) in framed {
-                    slot.expect_last_frame();
-                    answers.push(ToHostBody::NextFrame(v1::NextFrame { viewer: *number, full: true }));
+                let end = Offset(ended.offset);
+                let framed: Vec<_> =
+                    self.slots.iter().filter(|(_, slot)| slot.is_framed()).map(|(number, _)| *number).collect();
+                for viewer in framed {
+                    answers.push(unfit(viewer));
+                    answers.extend(self.ask_last_lines(viewer, end));
                 }
-                self.take_end(ended.exit.unwrap_or_default(), Offset(ended.offset));
+                self.take_end(ended.exit.unwrap_or_default(), end);
             }
             Body::Chosen(chosen) => self.chosen = chosen,
             Body::Status(status) => {

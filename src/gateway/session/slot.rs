@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
+use unicode_width::UnicodeWidthChar;
 
 use super::attachment::ViewerItem;
 use super::state::wire_size;
@@ -70,10 +71,15 @@ enum Phase {
     },
     Framed {
         collected: BytesMut,
-        /// A whole frame, and whether it was drawn after the agent's end.
-        ready: Option<(Bytes, bool)>,
-        /// The agent has ended, and its last picture is still to be shown.
-        unseen_end: bool,
+        /// A whole frame.
+        ready: Option<Bytes>,
+    },
+    /// The agent has ended: what stays with a framed viewer is its screen as text. A frame would go with the alternate screen.
+    LastLines {
+        request: u32,
+        collected: BytesMut,
+        /// The log's end.
+        end: Offset,
     },
     Over,
 }
@@ -121,7 +127,7 @@ impl Slot {
     }
 
     pub(super) fn wants_live(&self) -> bool {
-        !matches!(self.phase, Phase::Framed { .. } | Phase::Over)
+        !matches!(self.phase, Phase::Framed { .. } | Phase::LastLines { .. } | Phase::Over)
     }
 
     pub(super) fn described(&self) -> v1::Viewer {
@@ -151,13 +157,18 @@ impl Slot {
 
     /// From now on the host renders for this viewer's window.
     pub(super) fn frames(&mut self) {
-        self.phase = Phase::Framed { collected: BytesMut::new(), ready: None, unseen_end: false };
+        self.phase = Phase::Framed { collected: BytesMut::new(), ready: None };
     }
 
     /// A repaint was asked for under this number.
     pub(super) fn paints(&mut self, request: u32, reason: &'static str) {
         self.outrun = false;
         self.phase = Phase::Painting { request, collected: BytesMut::new(), reason };
+    }
+
+    /// The agent has ended at this offset; the screen's text was asked for under this number.
+    pub(super) fn leaves_lines(&mut self, request: u32, end: Offset) {
+        self.phase = Phase::LastLines { request, collected: BytesMut::new(), end };
     }
 
     /// Log bytes were asked for under this number.
@@ -167,13 +178,15 @@ impl Slot {
         }
     }
 
-    /// Whether a fitted viewer has to change its way of drawing at this grid.
-    pub(super) fn fitting(&self, grid: WinSize) -> Fitting {
+    /// Whether a fitted viewer has to change its way of drawing at this grid. Nobody begins to be framed after the end.
+    pub(super) fn fitting(&self, grid: WinSize, over: bool) -> Fitting {
         let (v1::ViewerMode::Fitted, Some(window)) = (self.looks.mode, self.looks.window) else { return Fitting::Same };
         match (&self.phase, window == grid) {
             (Phase::Framed { .. }, true) => Fitting::Raw,
-            (Phase::Framed { .. }, false)
-            | (Phase::Reading { .. } | Phase::Painting { .. } | Phase::Painted(_), false) => Fitting::Framed(window),
+            (Phase::Framed { .. }, false) => Fitting::Framed(window),
+            (Phase::Reading { .. } | Phase::Painting { .. } | Phase::Painted(_), false) if !over => {
+                Fitting::Framed(window)
+            }
             _ => Fitting::Same,
         }
     }
@@ -206,10 +219,15 @@ impl Slot {
         self.wake();
     }
 
-    /// Pieces of an answer to `paints`.
+    /// Pieces of an answer to `paints` or `leaves_lines`.
     pub(super) fn paint_answer(&mut self, asked: u32, offset: Offset, size: WinSize, data: &[u8], more: bool) {
-        let Phase::Painting { request, collected, reason } = &mut self.phase else { return };
-        if *request != asked {
+        let (request, collected) = match &mut self.phase {
+            Phase::Painting { request, collected, .. } | Phase::LastLines { request, collected, .. } => {
+                (*request, collected)
+            }
+            _ => return,
+        };
+        if request != asked {
             return;
         }
         collected.extend_from_slice(data);
@@ -217,25 +235,24 @@ impl Slot {
             return;
         }
         let data = std::mem::take(collected).freeze();
-        let reason = *reason;
-        self.open_painted(offset, size, data, reason);
+        match self.phase {
+            Phase::Painting { reason, .. } => self.open_painted(offset, size, data, reason),
+            Phase::LastLines { end, .. } => {
+                let lines = last_lines(&data, self.looks.window.unwrap_or(size));
+                self.open_painted(end.max(offset), size, lines, "ended");
+            }
+            _ => {}
+        }
         self.wake();
     }
 
     /// Pieces of a rendered frame.
-    pub(super) fn frame_answer(&mut self, data: &[u8], more: bool, last: bool) {
-        let Phase::Framed { collected, ready, .. } = &mut self.phase else { return };
+    pub(super) fn frame_answer(&mut self, data: &[u8], more: bool) {
+        let Phase::Framed { collected, ready } = &mut self.phase else { return };
         collected.extend_from_slice(data);
         if !more {
-            *ready = Some((std::mem::take(collected).freeze(), last));
+            *ready = Some(std::mem::take(collected).freeze());
             self.wake();
-        }
-    }
-
-    /// The session has ended: its last picture comes before the end.
-    pub(super) fn expect_last_frame(&mut self) {
-        if let Phase::Framed { unseen_end, .. } = &mut self.phase {
-            *unseen_end = true;
         }
     }
 
@@ -293,17 +310,14 @@ impl Slot {
             return self.pop();
         }
         match &mut self.phase {
-            Phase::Opening | Phase::Painting { .. } => Next::Wait,
+            Phase::Opening | Phase::Painting { .. } | Phase::LastLines { .. } => Next::Wait,
             Phase::Painted(item) => {
                 let item = item.clone();
                 self.phase = Phase::Reading { asked: None, pieces: VecDeque::new() };
                 Next::Item(item)
             }
-            Phase::Framed { ready, unseen_end, .. } => match ready.take() {
-                Some((data, last)) => {
-                    *unseen_end &= !last;
-                    Next::Item(ViewerItem::Frame { data })
-                }
+            Phase::Framed { ready, .. } => match ready.take() {
+                Some(data) => Next::Item(ViewerItem::Frame { data }),
                 None => Next::Wait,
             },
             Phase::Reading { .. } => self.next_bytes(view),
@@ -361,10 +375,8 @@ impl Slot {
 
     fn is_due(&self, at: Offset, item: &ViewerItem) -> bool {
         match &self.phase {
-            Phase::Framed { unseen_end, ready, .. } => {
-                !(matches!(item, ViewerItem::Ended { .. }) && (*unseen_end || ready.is_some()))
-            }
-            Phase::Opening | Phase::Painting { .. } | Phase::Painted(_) => {
+            Phase::Framed { .. } => true,
+            Phase::Opening | Phase::Painting { .. } | Phase::LastLines { .. } | Phase::Painted(_) => {
                 at <= self.cursor && !matches!(item, ViewerItem::Ended { .. } | ViewerItem::Lost { .. })
             }
             Phase::Reading { .. } | Phase::Over => at <= self.cursor,
@@ -389,6 +401,28 @@ impl Slot {
             _ => 0,
         }
     }
+}
+
+/// A screen's text on the terminal's own screen: at its bottom, where what is told of the end follows, below what stood there. Colours go with the frame: the host of any age
+/// knows its screen as text.
+fn last_lines(text: &[u8], window: WinSize) -> Bytes {
+    let mut out = b"\x1b[?2026l\x1b[?1049l\x1b[!p\x1b[r\x1b[?7h\x1b(B\x0f\x1b]8;;\x1b\\\x1b[m\x1b[999;1H".to_vec();
+    for line in String::from_utf8_lossy(text).lines() {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(cropped(line, usize::from(window.cols())).as_bytes());
+    }
+    out.into()
+}
+
+/// As many of its characters as have room in so many columns.
+fn cropped(line: &str, columns: usize) -> String {
+    let mut left = columns;
+    let fits = |c: &char| {
+        let room = left.checked_sub(c.width().unwrap_or(0));
+        left = room.unwrap_or(left);
+        room.is_some()
+    };
+    line.chars().filter(|c| !c.is_control()).take_while(fits).collect()
 }
 
 #[cfg(test)]
@@ -419,18 +453,30 @@ mod tests {
     }
 
     #[test]
-    fn the_end_comes_after_the_last_frame_also_when_an_older_one_is_on_its_way() {
+    fn the_end_comes_after_the_last_lines_also_when_a_frame_is_on_its_way() {
         let mut slot = framed();
-        let frame = |text: &'static str| Some(ViewerItem::Frame { data: Bytes::from_static(text.as_bytes()) });
-        slot.frame_answer(b"one ", true, false);
-        slot.expect_last_frame();
+        slot.frame_answer(b"half a ", true);
+        slot.leaves_lines(7, Offset(9));
         let (exit, offset) = (v1::Exit::default(), Offset(9));
         slot.push(offset, ViewerItem::Ended { exit: exit.clone(), offset });
-        slot.frame_answer(b"before", false, false);
-        assert_eq!(next(&mut slot), frame("one before"));
+        slot.frame_answer(b"frame", false);
         assert_eq!(next(&mut slot), None);
-        slot.frame_answer(b"after", false, true);
-        assert_eq!(next(&mut slot), frame("after"));
+        slot.paint_answer(6, Offset(9), WinSize::DEFAULT, b"of another question", false);
+        slot.paint_answer(7, Offset(8), WinSize::DEFAULT, b"one\n\xe6\xbc", true);
+        assert_eq!(next(&mut slot), None);
+        slot.paint_answer(7, Offset(8), WinSize::DEFAULT, b"\xa2", false);
+        let Some(ViewerItem::Snapshot { data, reason: "ended", .. }) = next(&mut slot) else { panic!("no last lines") };
+        assert!(data.ends_with("\r\none\r\n漢".as_bytes()), "{data:?}");
         assert_eq!(next(&mut slot), Some(ViewerItem::Ended { exit, offset }));
+        // Nothing turns it back into a frame on the screen that is about to be left.
+        assert_eq!(slot.fitting(WinSize::clamped(10, 5), true), Fitting::Same);
+        assert_ne!(slot.fitting(WinSize::clamped(10, 5), false), Fitting::Same);
+    }
+
+    #[test]
+    fn last_lines_are_cut_to_the_window_and_say_nothing_else_to_the_terminal() {
+        let text = "abcdef\n漢漢漢\n\n\x1b[31mred".as_bytes();
+        let lines = last_lines(text, WinSize::clamped(5, 5));
+        assert!(lines.ends_with("H\r\nabcde\r\n漢漢\r\n\r\n[31mr".as_bytes()), "{lines:?}");
     }
 }

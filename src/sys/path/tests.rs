@@ -107,7 +107,11 @@ fn a_file_that_others_can_change_is_refused() {
     read_strict(&path, from, b"").unwrap();
     mode(&scratch.0, 0o755);
     chown(&path, Some(4711), None).unwrap();
-    assert!(matches!(read(&path), Err(StrictError::Owner { uid: 4711, wanted: 0, .. })));
+    let error = read(&path).unwrap_err();
+    assert!(matches!(error, StrictError::Owner { uid: 4711, wanted: 0, .. }));
+    assert!(error.to_string().ends_with("belongs to uid 4711; it must belong to root: chown it"), "{error}");
+    let other = read_strict(&path, Strictness { owner: 4712, ..STRICT }, b"").unwrap_err().to_string();
+    assert!(other.ends_with("it must belong to uid 4712 or to root: chown it"), "{other}");
     read_strict(&path, Strictness { owner: 4711, ..STRICT }, b"").unwrap();
 }
 
