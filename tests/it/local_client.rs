@@ -113,6 +113,19 @@ fn whoever_looks_through_a_window_of_another_size_is_left_with_the_last_lines() 
         assert!(screen.contains("\nbegin-2 1.2.3.") && screen.contains("[main ended: exit 7]"), "{name}:\n{screen}");
         assert_eq!(window.status(), 7);
     }
+    // An agent that says one thing and ends at once: that stands right above its status, in a window of any size.
+    let owner = tmux.open("short", (80, 24), &place.ssh(&["-tt"], &["new", "shell", "--name", "short"]));
+    owner.until("$");
+    let live = tmux.open("short-live", (50, 12), &ssh(&["-tt"], "short"));
+    live.until("[short] 80x24");
+    owner.line("exec sh -c 'clear; echo only-$((1+1)); exit 5'");
+    owner.until("[short ended");
+    let late = tmux.open("short-late", (80, 24), &ssh(&["-tt"], "short"));
+    let late_wide = tmux.open("short-late-wide", (90, 30), &ssh(&["-tt"], "short"));
+    for window in [&owner, &live, &late, &late_wide] {
+        let screen = left_with(window);
+        assert!(screen.contains("\nonly-2\n[short ended: exit 5]\n"), "{screen}");
+    }
     let local = tmux.open("late-local", (60, 20), &place.client(&["attach", "main"]));
     let screen = left_with(&local);
     assert!(screen.contains("\nbegin-2 1.2.3.") && screen.contains("has ended with status 7]"), "{screen}");

@@ -102,6 +102,7 @@ impl Attachment {
                     }
                     Next::CatchUp(from) => state.ask_read(self.number, from),
                     Next::Repaint(reason) => state.ask_repaint(self.number, reason),
+                    Next::LastLines(end) => state.ask_last_lines(self.number, end),
                 }
             };
             // One that waits for its turn is sent when an answer makes room.
@@ -285,7 +286,7 @@ impl State {
         self.questions.ask(ToHostBody::Snapshot(v1::TakeSnapshot { request, kind, history: 0 }))
     }
 
-    /// What a framed viewer is left with: the agent has ended there.
+    /// What a person's viewer is left with: the agent has ended there.
     pub(super) fn ask_last_lines(&mut self, viewer: ViewerNumber, end: Offset) -> Option<ToHostBody> {
         let request = self.number_request();
         self.requests.insert(request, Requester::Viewer(viewer));

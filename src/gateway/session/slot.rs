@@ -31,6 +31,8 @@ pub(super) enum Next {
     CatchUp(Offset),
     /// Ask the host for a repaint, then call `paints`.
     Repaint(&'static str),
+    /// Ask the host for the screen's text at its end, then call `leaves_lines`.
+    LastLines(Offset),
     Wait,
 }
 
@@ -74,10 +76,12 @@ enum Phase {
         /// A whole frame.
         ready: Option<Bytes>,
     },
-    /// The agent has ended: what stays with a framed viewer is its screen as text. A frame would go with the alternate screen.
+    /// The agent has ended: what stays with a framed viewer is its screen as text, since a frame would go with the
+    /// alternate screen; what others have is moved down to where the end is told.
     LastLines {
         request: u32,
         collected: BytesMut,
+        framed: bool,
         /// The log's end.
         end: Offset,
     },
@@ -93,6 +97,8 @@ pub(super) struct Slot {
     owed: bool,
     /// A screen viewer whose next byte is gone: the next thing is a repaint.
     outrun: bool,
+    /// The last lines are where they shall stay.
+    has_lines: bool,
     queue: VecDeque<(Offset, ViewerItem)>,
     waker: Option<Waker>,
 }
@@ -105,6 +111,7 @@ impl Slot {
             cursor: Offset::ZERO,
             owed: false,
             outrun: false,
+            has_lines: false,
             queue: VecDeque::new(),
             waker: None,
         }
@@ -168,7 +175,10 @@ impl Slot {
 
     /// The agent has ended at this offset; the screen's text was asked for under this number.
     pub(super) fn leaves_lines(&mut self, request: u32, end: Offset) {
-        self.phase = Phase::LastLines { request, collected: BytesMut::new(), end };
+        // A viewer that opens has nothing on its screen yet.
+        let framed = matches!(self.phase, Phase::Framed { .. } | Phase::Opening);
+        self.phase = Phase::LastLines { request, collected: BytesMut::new(), framed, end };
+        self.has_lines = true;
     }
 
     /// Log bytes were asked for under this number.
@@ -237,8 +247,9 @@ impl Slot {
         let data = std::mem::take(collected).freeze();
         match self.phase {
             Phase::Painting { reason, .. } => self.open_painted(offset, size, data, reason),
-            Phase::LastLines { end, .. } => {
-                let lines = last_lines(&data, self.looks.window.unwrap_or(size));
+            Phase::LastLines { end, framed, .. } => {
+                let window = self.looks.window.unwrap_or(size);
+                let lines = if framed { last_lines(&data, window) } else { moved_down(&data, window) };
                 self.open_painted(end.max(offset), size, lines, "ended");
             }
             _ => {}
@@ -306,8 +317,12 @@ impl Slot {
 
     /// The next thing for this viewer.
     pub(super) fn next(&mut self, view: &View<'_>) -> Next {
-        if self.queue.front().is_some_and(|(at, item)| self.is_due(*at, item)) {
-            return self.pop();
+        match self.queue.front() {
+            Some((at, item)) if self.is_due(*at, item) => match self.misses_lines(item) {
+                true => return Next::LastLines(*at),
+                false => return self.pop(),
+            },
+            _ => {}
         }
         match &mut self.phase {
             Phase::Opening | Phase::Painting { .. } | Phase::LastLines { .. } => Next::Wait,
@@ -383,6 +398,12 @@ impl Slot {
         }
     }
 
+    fn misses_lines(&self, item: &ViewerItem) -> bool {
+        let fitted = self.looks.mode == v1::ViewerMode::Fitted && self.looks.window.is_some();
+        let reads = matches!(self.phase, Phase::Reading { .. });
+        matches!(item, ViewerItem::Ended { .. }) && fitted && reads && !self.has_lines
+    }
+
     fn pop(&mut self) -> Next {
         match self.queue.pop_front() {
             Some((_, item)) => {
@@ -412,6 +433,13 @@ fn last_lines(text: &[u8], window: WinSize) -> Bytes {
         out.extend_from_slice(cropped(line, usize::from(window.cols())).as_bytes());
     }
     out.into()
+}
+
+/// Blank rows above what the screen shows instead of below it: leaving scrolls, and would take the few lines of an agent
+/// that ended at once out of sight.
+fn moved_down(text: &[u8], window: WinSize) -> Bytes {
+    let blank = usize::from(window.rows()).saturating_sub(String::from_utf8_lossy(text).lines().count());
+    if blank == 0 { Bytes::new() } else { format!("\x1b[?6l\x1b[r\x1b[m\x1b[H\x1b[{blank}L").into() }
 }
 
 /// As many of its characters as have room in so many columns.
@@ -478,5 +506,27 @@ mod tests {
         let text = "abcdef\n漢漢漢\n\n\x1b[31mred".as_bytes();
         let lines = last_lines(text, WinSize::clamped(5, 5));
         assert!(lines.ends_with("H\r\nabcde\r\n漢漢\r\n\r\n[31mr".as_bytes()), "{lines:?}");
+    }
+
+    #[test]
+    fn a_raw_viewer_s_few_lines_are_moved_down_once_and_only_a_person_s() {
+        for (mode, moved) in [(v1::ViewerMode::Fitted, true), (v1::ViewerMode::Raw, false)] {
+            let mut slot = framed();
+            slot.looks.mode = mode;
+            slot.open_at(Offset(9), false, Bytes::new());
+            let (exit, offset) = (v1::Exit::default(), Offset(9));
+            slot.push(offset, ViewerItem::Ended { exit: exit.clone(), offset });
+            if moved {
+                let asked = slot.next(&View { ring: None, known_head: Offset(9) });
+                assert!(matches!(asked, Next::LastLines(Offset(9))));
+                slot.leaves_lines(7, Offset(9));
+                slot.paint_answer(7, Offset(9), WinSize::DEFAULT, b"one\n\ntwo", false);
+                let Some(ViewerItem::Snapshot { data, .. }) = next(&mut slot) else { panic!("nothing moved") };
+                let blank = WinSize::DEFAULT.rows() - 3;
+                assert!(data.ends_with(format!("\x1b[H\x1b[{blank}L").as_bytes()), "{data:?}");
+            }
+            assert_eq!(next(&mut slot), Some(ViewerItem::Ended { exit, offset }), "{mode:?}");
+        }
+        assert!(moved_down(&b"x\n".repeat(99), WinSize::DEFAULT).is_empty());
     }
 }
