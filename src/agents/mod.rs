@@ -1,6 +1,8 @@
 //! What each agent is: its command, declared options and environment; starts nothing and reads nothing.
 
+pub mod driver;
 pub mod environment;
+pub mod limits;
 mod names;
 mod options;
 
