@@ -1,7 +1,9 @@
 //! What each agent is: its command, declared options and environment; starts nothing and reads nothing.
 
+pub mod claude;
 pub mod driver;
 pub mod environment;
+mod event;
 pub mod limits;
 mod names;
 mod options;
