@@ -21,6 +21,11 @@ impl<'a> Made<'a> {
         Self { now, raw, effects: Vec::new() }
     }
 
+    /// The time of this call.
+    pub(crate) fn now(&self) -> Millis {
+        self.now
+    }
+
     /// One event.
     pub(crate) fn event(&mut self, kind: Kind) {
         let (raw, raw_length) = match self.raw.take() {

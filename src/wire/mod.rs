@@ -1,5 +1,6 @@
 //! Codecs for every byte that crosses a long-lived boundary; knows no socket, no clock and no meaning.
 
+mod agent;
 mod binary;
 mod client;
 mod link;
@@ -12,6 +13,7 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/portcullis.v1.serde.rs"));
 }
 
+pub use agent::{AgentEventError, agent_event_length, decode_agent_event, encode_agent_event};
 pub use binary::{BINARY_HEADER, BinaryError, BinaryFrame};
 pub use client::{ClientError, decode_client, decode_server, encode_client, encode_server};
 pub use link::{
