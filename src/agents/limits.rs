@@ -16,8 +16,6 @@ pub const LOG_LINE: usize = 4 * 1024;
 pub const SHORT_TEXT: usize = 1024;
 /// Things in one list of an event (tools, models, plan entries, options): above what real agents have.
 pub const LIST: usize = 256;
-/// Calls, requests and blocks of which a driver remembers that they are open. The oldest is forgotten.
-pub const OPEN_CALLS: usize = 1024;
 
 /// A prompt's id.
 pub const PROMPT_ID: usize = 64;
@@ -32,6 +30,10 @@ pub const PROMPTS_KNOWN: usize = 1024;
 pub const REQUESTS_OPEN: usize = 64;
 /// The input of one request: it must be shown whole, hashed, and fit beside others in the ring.
 pub const REQUEST_INPUT: usize = 1024 * 1024;
+/// The inputs of all open requests together.
+pub const REQUESTS_INPUT: usize = 4 * 1024 * 1024;
+/// A command or path that a rule may be made of: what a person can judge by its one line.
+pub const RULE_TEXT: usize = 2 * 1024;
 /// Closed requests whose outcome is remembered for those who answer late.
 pub const REQUESTS_CLOSED: usize = 256;
 /// Rules of one session: a person reads the list.

@@ -6,7 +6,7 @@ use super::inbound::{Abilities, Answers, Asks, Input, Questions, Request, parsed
 use super::{AGENT, Claude, Expects, MODES, Open, outbound, tools};
 use crate::agents::driver::{Condition, Refused};
 use crate::agents::event::{Made, clip, digest, head};
-use crate::agents::limits::{OPEN_CALLS, REQUEST_INPUT, REQUESTS_OPEN, SHORT_TEXT};
+use crate::agents::limits::{REQUEST_INPUT, REQUESTS_INPUT, REQUESTS_OPEN, SHORT_TEXT};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
     AgentModel, Closing, ModeChanged, ModelChanged, OptionKind, PermissionAsked, PermissionClosed, PermissionOption,
@@ -46,26 +46,38 @@ impl Claude {
                 .remark(&format!("the agent asked for {}, which is not known here", head(&request.subtype, 64)));
         }
         let input = request.input.unwrap_or(RawValue::NULL);
-        let too_long = input.get().len() > REQUEST_INPUT;
-        if too_long || self.open.len() >= REQUESTS_OPEN || id.len() > SHORT_TEXT || self.open.contains_key(&id) {
-            let why = if too_long {
-                format!("its input has {} bytes; nobody can judge more than {REQUEST_INPUT}", input.get().len())
-            } else {
-                format!("an id is taken or too long, or {REQUESTS_OPEN} requests are open already")
-            };
-            made.write(outbound::deny(&id, &format!("Refused by the gateway: {why}.")));
-            return made.remark(&format!("{} was refused: {why}", head(&request.tool_name, 64)));
-        }
+        let digest = match self.may_ask(&id, input) {
+            Ok(digest) => digest,
+            Err(why) => {
+                made.write(outbound::deny(&id, &format!("Refused by the gateway: {why}.")));
+                return made.remark(&format!("{} was refused: {why}", head(&request.tool_name, 64)));
+            }
+        };
         self.works(made);
-        let is_question = self.ask(made, &id, &request, input);
+        let is_question = self.ask(made, &id, &request, input, digest);
         self.open.insert(id, Open { input: input.to_owned(), is_question });
     }
 
+    /// The digest of a request that somebody can judge, or why nobody can.
+    fn may_ask(&self, id: &str, input: &RawValue) -> Result<String, String> {
+        let length = input.get().len();
+        if length > REQUEST_INPUT {
+            return Err(format!("its input has {length} bytes; nobody can judge more than {REQUEST_INPUT}"));
+        }
+        let held: usize = self.open.values().map(|open| open.input.get().len()).sum();
+        if self.open.len() >= REQUESTS_OPEN || held + length > REQUESTS_INPUT {
+            return Err(format!("{} requests are open already", self.open.len()));
+        }
+        if id.len() > SHORT_TEXT || self.open.contains_key(id) {
+            return Err("its id is in use or too long".to_owned());
+        }
+        digest(input.get()).ok_or_else(|| "its input is nested too deeply".to_owned())
+    }
+
     /// Says what the agent asks; true: a question with answers, not one for leave.
-    fn ask(&self, made: &mut Made<'_>, id: &str, request: &Request<'_>, raw: &RawValue) -> bool {
+    fn ask(&self, made: &mut Made<'_>, id: &str, request: &Request<'_>, raw: &RawValue, digest: String) -> bool {
         let (turn, tool) = (self.number(), request.tool_name.as_str());
         let call = clip(request.tool_use_id.clone().unwrap_or_default(), SHORT_TEXT);
-        let digest = digest(raw.get()).unwrap_or_default();
         if tool == "AskUserQuestion"
             && let Some(asked) = parsed::<Questions>(Some(raw)).filter(|asked| !asked.questions.0.is_empty())
         {
@@ -253,7 +265,6 @@ impl Claude {
 
     /// Calls that wait die with their turn.
     pub(super) fn forget_open(&mut self) {
-        debug_assert!(self.open.len() <= OPEN_CALLS);
         self.open.clear();
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::agents::driver::Millis;
 use crate::agents::event::head;
+use crate::agents::limits::RULE_TEXT;
 use crate::wire::v1::{PermissionAsked, Rule, ToolKind};
 
 /// Programs whose second word says what they do: their beginnings mean the same whatever follows. For all others only
@@ -34,6 +35,9 @@ pub(super) struct Standing {
 impl Standing {
     /// The widest rule that a person can still judge by its one line; none where each request deserves its own answer.
     pub(super) fn from_request(asked: &PermissionAsked) -> Option<Self> {
+        if asked.command.len() > RULE_TEXT || asked.paths.iter().any(|path| path.len() > RULE_TEXT) {
+            return None;
+        }
         let covers = match asked.kind() {
             ToolKind::SwitchMode | ToolKind::Unspecified => return None,
             _ if !asked.command.is_empty() => match plain_words(&asked.command).as_deref() {

@@ -217,7 +217,7 @@ fn a_request_dies_with_its_turn() {
     let mut session = Session::ready();
     session.prompt("a", "go").unwrap();
     let asked = session.asks("r1", "Bash", r#"{"command":"id"}"#);
-    assert_eq!(session.conversation.summary().permissions, [asked.clone()]);
+    assert_eq!(session.conversation.summary().permissions, std::slice::from_ref(&asked));
     session.line(RESULT);
     assert!(matches!(session.answer("ann", &asked, "allow-once"), Err(Refused::Expired { .. })));
     assert_eq!(session.closings(), [("r1".into(), Closing::Cancelled, String::new())]);
@@ -253,6 +253,8 @@ fn a_rule_answers_until_it_is_revoked() {
         let asked = session.asks(&format!("m{number}"), "Bash", &format!(r#"{{"command":"ls {number}"}}"#));
         session.answer("ann", &asked, "allow-always").unwrap();
     }
+    let long = session.asks("long", "Bash", &format!(r#"{{"command":"ls {}"}}"#, "x".repeat(8192)));
+    assert!(!long.options.iter().any(|option| option.id == "allow-always"), "nobody can judge it by its one line");
     let asked = session.asks("full", "Bash", r#"{"command":"ls full"}"#);
     assert_eq!(session.answer("ann", &asked, "allow-always"), Err(Refused::TooManyRules(RULES)));
     session.answer("ann", &asked, "allow-once").unwrap();
