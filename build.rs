@@ -2,16 +2,19 @@
 
 use std::path::PathBuf;
 
+/// Every file of the schema.
+const SCHEMA: [&str; 4] = ["agent.proto", "client.proto", "link.proto", "order.proto"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["client.proto", "link.proto", "order.proto"].map(|name| format!("proto/portcullis/v1/{name}"));
+    let files = SCHEMA.map(|name| format!("proto/portcullis/v1/{name}"));
     let descriptors = protox::compile(files, ["proto"])?;
     let descriptor_path = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
     std::fs::write(&descriptor_path, prost_encode(&descriptors))?;
 
     let mut config = prost_build::Config::new();
     config.bytes(["."]).file_descriptor_set_path(&descriptor_path).skip_protoc_run();
-    config.compile_protos(&["client.proto", "link.proto", "order.proto"], &["proto/portcullis/v1"])?;
+    config.compile_protos(&SCHEMA, &["proto/portcullis/v1"])?;
 
     pbjson_build::Builder::new()
         .register_descriptors(&std::fs::read(&descriptor_path)?)?

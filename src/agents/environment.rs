@@ -119,6 +119,8 @@ mod tests {
             env_file: None,
             free_args: false,
             login_shell: false,
+            driver: None,
+            structured_args: Vec::new(),
         }
     }
 

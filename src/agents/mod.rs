@@ -1,8 +1,14 @@
 //! What each agent is: its command, declared options and environment; starts nothing and reads nothing.
 
+pub mod claude;
+pub mod conversation;
+pub mod driver;
 pub mod environment;
+mod event;
+pub mod limits;
 mod names;
 mod options;
+mod structured;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +19,7 @@ use crate::base::Name;
 
 pub use names::{name_list, name_text};
 pub use options::{ArgvError, OptionSpec, Pattern};
+pub use structured::{ConversationId, DriverKind, driver_of};
 
 /// One configured program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +44,12 @@ pub struct AgentSpec {
     pub free_args: bool,
     /// Started as `-name`, as login does.
     pub login_shell: bool,
+    /// What it speaks in structured mode; none without that mode.
+    #[serde(default)]
+    pub driver: Option<DriverKind>,
+    /// Fixed arguments of structured mode, after those of `command`.
+    #[serde(default)]
+    pub structured_args: Vec<String>,
 }
 
 /// How an agent is driven.
@@ -45,13 +58,19 @@ pub struct AgentSpec {
 pub enum Mode {
     /// Through a pseudo-terminal.
     Terminal,
+    /// Through pipes, as typed events.
+    Structured,
 }
 
 impl Mode {
+    /// Every mode, for configuration and tests.
+    pub const ALL: [Self; 2] = [Self::Terminal, Self::Structured];
+
     /// As in orders and configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Terminal => "terminal",
+            Self::Structured => "structured",
         }
     }
 }
@@ -69,5 +88,15 @@ impl AgentSpec {
     /// argument of its own; then the free tail.
     pub fn argv(&self, options: &[(String, String)], free: &[String]) -> Result<Vec<String>, ArgvError> {
         options::argv(self, options, free)
+    }
+
+    /// The command of structured mode: what the driver needs comes before a client's choices, of which `resume` is the conversation's.
+    pub fn structured_argv(
+        &self,
+        options: &[(String, String)],
+        free: &[String],
+        conversation: &ConversationId,
+    ) -> Result<Vec<String>, ArgvError> {
+        structured::argv(self, options, free, conversation)
     }
 }

@@ -64,6 +64,9 @@ pub enum ArgvError {
     /// A tail where none is taken.
     #[error("agent {0} takes no arguments after --; only declared options")]
     Free(String),
+    /// Not an id of this agent's.
+    #[error(transparent)]
+    Conversation(#[from] super::claude::BadConversation),
     /// Too much.
     #[error("at most {MOST_ARGS} arguments of at most {MOST_BYTES} bytes, none with a NUL")]
     TooMuch,
@@ -167,6 +170,8 @@ mod tests {
             env_file: None,
             free_args,
             login_shell: false,
+            driver: None,
+            structured_args: Vec::new(),
         }
     }
 

@@ -57,6 +57,10 @@ vocabulary!(
         SessionEnd = "session-end",
         /// A verb that changes a session: kill, restart, rename, forget, send.
         Act = "act",
+        /// An answer to an agent's request, with its digest and option; one that came too late is followed by `answer-lost`.
+        Answer = "answer",
+        /// Another answer had won, or the request was gone.
+        AnswerLost = "answer-lost",
         /// Something that needed no key: the admin socket, reload, rotation.
         Admin = "admin",
         /// A host was found again after a restart.
@@ -76,6 +80,7 @@ vocabulary!(
         Client = "client",
         Code = "code",
         Creator = "creator",
+        Digest = "digest",
         Directory = "directory",
         Door = "door",
         Exit = "exit",
@@ -87,10 +92,12 @@ vocabulary!(
         Mode = "mode",
         Name = "name",
         Number = "number",
+        Option = "option",
         Owner = "owner",
         Peer = "peer",
         Pid = "pid",
         Reason = "reason",
+        Request = "request",
         Role = "role",
         Session = "session",
         Size = "size",

@@ -22,6 +22,8 @@ pub const WRITERS: usize = 256;
 pub const SHARED_RING: usize = 1024 * 1024;
 /// A host's ring unless configured.
 pub const HOST_RING: usize = 4 * 1024 * 1024;
+/// A host's ring of a structured session.
+pub const EVENT_RING: u64 = 16 * 1024 * 1024;
 /// Most history lines that one request gets.
 pub const HISTORY_LINES: u32 = 10_000;
 /// Longest time that a viewer may hold a ring or keep anybody waiting.

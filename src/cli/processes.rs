@@ -23,6 +23,12 @@ pub(super) struct HostArguments {
     #[arg(long, value_name = "N")]
     pty_fd: Option<i32>,
     #[arg(long, value_name = "N")]
+    stdin_fd: Option<i32>,
+    #[arg(long, value_name = "N")]
+    stdout_fd: Option<i32>,
+    #[arg(long, value_name = "N")]
+    stderr_fd: Option<i32>,
+    #[arg(long, value_name = "N")]
     listen_fd: Option<i32>,
     #[arg(long, value_name = "N")]
     hook_fd: Option<i32>,
@@ -45,9 +51,14 @@ pub(super) struct HostArguments {
 
 impl HostArguments {
     fn complete(self) -> Option<HostArgs> {
+        let ends = match (self.pty_fd, self.stdin_fd, self.stdout_fd, self.stderr_fd) {
+            (Some(pty), None, None, None) => host::Ends::Terminal(pty),
+            (None, Some(input), Some(output), Some(error)) => host::Ends::Pipes([input, output, error]),
+            _ => return None,
+        };
         Some(HostArgs {
             session: self.session?,
-            pty_fd: self.pty_fd?,
+            ends,
             listen_fd: self.listen_fd?,
             hook_fd: self.hook_fd?,
             ready_fd: self.ready_fd?,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::reader::Reader;
 use super::sections::{KEY_FILE_ALLOWED, key_file, small};
 use super::settings::{AccountLimits, AccountSettings};
-use crate::agents::{AgentSpec, Mode, OptionSpec, Pattern, environment};
+use crate::agents::{AgentSpec, DriverKind, Mode, OptionSpec, Pattern, environment};
 use crate::base::{AccountName, Name};
 
 const NAME_ALLOWED: &str = "allowed: a name of a-z 0-9 . _ -, beginning with a letter or digit, at most 64 long";
@@ -36,8 +36,13 @@ fn agent(reader: &mut Reader, table: &str) -> Option<AgentSpec> {
         let allowed = "allowed: [\"/absolute/program\", \"argument\", …]; only login_shell = true may go without (the account's own shell)";
         reader.note(&at("command"), "is missing", allowed);
     }
-    let parse_mode = |text: &str| (text == Mode::Terminal.as_str()).then_some(Mode::Terminal);
-    let modes = reader.parse_list(&at("modes"), vec![Mode::Terminal], "allowed: \"terminal\"", parse_mode);
+    let parse_mode = |text: &str| Mode::ALL.into_iter().find(|mode| mode.as_str() == text);
+    let modes_allowed = "allowed: \"terminal\", \"structured\"";
+    let modes = reader.parse_list(&at("modes"), vec![Mode::Terminal], modes_allowed, parse_mode);
+    let driver = driver(reader, table, &modes);
+    let argument = |text: &str| (!text.contains('\0')).then(|| text.to_owned());
+    let structured_args =
+        reader.parse_list(&at("structured_args"), Vec::new(), "allowed: a list of arguments", argument);
     let env_file = reader.parse_with(&at("env_file"), None, "allowed: an absolute path, or \"\" for none", |text| {
         if text.is_empty() { Some(None) } else { text.starts_with('/').then(|| Some(PathBuf::from(text))) }
     });
@@ -54,7 +59,32 @@ fn agent(reader: &mut Reader, table: &str) -> Option<AgentSpec> {
         reader.note(&["agents", table], "is no agent name", NAME_ALLOWED);
         return None;
     };
-    Some(AgentSpec { name, command, modes, options, env, env_pass, env_file, free_args, login_shell })
+    Some(AgentSpec {
+        name,
+        command,
+        modes,
+        options,
+        env,
+        env_pass,
+        env_file,
+        free_args,
+        login_shell,
+        driver,
+        structured_args,
+    })
+}
+
+/// What it speaks in structured mode; that mode cannot do without, and no other has a use for it.
+fn driver(reader: &mut Reader, table: &str, modes: &[Mode]) -> Option<DriverKind> {
+    let path = ["agents", table, "driver"];
+    let allowed = "allowed: \"claude\", \"acp\", \"lines\", \"pipe\"";
+    let kind = |text: &str| DriverKind::ALL.into_iter().find(|kind| kind.as_str() == text).map(Some);
+    let driver = reader.parse_with(&path, None, allowed, kind);
+    let structured = modes.contains(&Mode::Structured);
+    if structured && driver.is_none() && !reader.is_set(&path) {
+        reader.note(&path, "is missing for mode \"structured\"", allowed);
+    }
+    driver.filter(|_| structured)
 }
 
 fn command(reader: &mut Reader, path: &[&str]) -> Vec<String> {

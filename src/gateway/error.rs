@@ -1,7 +1,9 @@
 //! What goes wrong with a session, by blame, with the stable codes that clients see; does not know which door says it.
 
+use crate::agents::driver::Refused;
 use crate::base::{Name, NameError};
 use crate::policy::Denial;
+use crate::wire::v1::AgentRefusal;
 
 /// Why a verb on a session was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +51,9 @@ pub(crate) enum SessionError {
     /// The verb needs an ended session.
     #[error("session {0} is alive; `kill {0}` first")]
     Lives(Name),
+    /// The agent's driver refused; code and sentence as they came.
+    #[error("{}", crate::base::printable(&.0.message, 400))]
+    AgentRefused(Box<AgentRefusal>),
     // ---- policy
     /// The key may not.
     #[error(transparent)]
@@ -98,6 +103,12 @@ impl SessionError {
             Self::Lives(_) => "session-lives",
             Self::Denied(denial) => denial.code(),
             Self::Refused { code, .. } => code,
+            Self::AgentRefused(refusal) => {
+                // A host of another release may know codes that we do not.
+                let host = [("event-gone", false)];
+                let known = Refused::CODES.into_iter().chain(host).find(|(code, _)| *code == refusal.code);
+                known.map_or("agent-refused", |(code, _)| code)
+            }
             Self::RateLimited { .. } => "rate-limited",
             Self::AuditUnavailable => "audit-unavailable",
             Self::Late(_) => "late",
@@ -108,6 +119,9 @@ impl SessionError {
 
     /// Whether the same message may succeed later.
     pub(crate) fn retryable(&self) -> bool {
+        if let Self::AgentRefused(refusal) = self {
+            return refusal.retryable;
+        }
         matches!(
             self,
             Self::InputFull { .. }

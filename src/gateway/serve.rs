@@ -14,7 +14,7 @@ use super::identity::Identity;
 use super::journal::Journal;
 use super::listen::{Admission, Frequency, Limits, Refused, Tls, TlsError};
 use super::reload::{PEM_MOST, Reloader, SETTINGS_MOST};
-use super::router::{AccountRoots, Router};
+use super::router::{AccountRoots, Places, Router};
 use super::spawner_client::{self, Given, HelloError, Spawner};
 use super::{Gateway, Parts, admin, listen, ssh, wss};
 use crate::audit::{AuditError, Entry, Event, Field, Opened};
@@ -111,7 +111,7 @@ async fn serve(
         spawner.clone(),
         admission.clone(),
     );
-    let router = Router::new(account_roots(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
+    let router = Router::new(places(&settings), given.take("hosts")?, spawner.clone(), journal.clone());
     let pem = |fd: OwnedFd| memfd::read_sealed(fd.as_fd(), PEM_MOST).map_err(os("the TLS files"));
     let tls = Tls::new(&pem(given.take("tls-cert")?)?, &pem(given.take("tls-key")?)?)?;
     let reloader = Reloader {
@@ -250,11 +250,15 @@ fn authority_settings(settings: &GatewaySettings) -> AuthoritySettings {
     }
 }
 
-fn account_roots(settings: &GatewaySettings) -> Vec<AccountRoots> {
+fn places(settings: &GatewaySettings) -> Places {
     let account = |account: &crate::config::GatewayAccount| AccountRoots {
         name: account.name.clone(),
         roots: account.roots.iter().map(|root| root.to_string_lossy().into_owned()).collect(),
         max_sessions: account.max_sessions,
     };
-    settings.accounts.iter().map(account).collect()
+    let first = |agent: &crate::config::GatewayAgent| Some((agent.name.clone(), agent.modes.first()?.clone()));
+    Places {
+        accounts: settings.accounts.iter().map(account).collect(),
+        first_modes: settings.agents.iter().filter_map(first).collect(),
+    }
 }

@@ -5,37 +5,24 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::core::{Core, Effect, Event, Now};
+use super::core::{Event, Now};
 use super::exit;
 use super::link::{CANDIDATES, Candidate, Link, LinkFault};
+use super::side::{DESCRIPTORS, Side, Wish};
 use crate::sys::poll::{self, Interest, Ready};
 use crate::sys::process::{self, Process};
-use crate::sys::pty_master::{PtyMaster, PtyRead};
 use crate::sys::signal::{Received, Signals};
 use crate::sys::stream::StreamListener;
 
-/// A first read shorter than this is a keystroke's echo: sent at once, without another read (hop.md, finding 6).
-const SHORT: usize = 512;
-/// A batch of this length is part of a flood, not of a screen or an answer.
-const FLOOD: usize = 4 * 1024;
-/// In a flood the terminal is looked at so often, as a network card's driver does it, instead of at each 4 KiB that arrive: a wake-up of
-/// ours, the gateway's, the socket's and the client's for each costs more than moving them. A terminal holds 12 KiB, which no program
-/// prints faster; input cuts the pause short.
-const PAUSE_IN_FLOOD: Duration = Duration::from_micros(60);
-/// And a batch is sent after so long in all.
-const GATHERED: Duration = Duration::from_millis(1);
-/// Two batches so close belong to one flood.
-const ONE_FLOOD: Duration = Duration::from_millis(2);
 /// What one turn writes to the link at most, so that input is not kept waiting by a reader that is as fast as we are.
 const TURN: usize = 256 * 1024;
 /// Reads of 16 KiB that a displaced link still gets: more than its socket holds.
 const DISPLACED: usize = 64;
-/// After an error that would come again at once (no descriptors left, a terminal nobody has open).
+/// After an error that would come again at once (no descriptors left).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Everything outside that the host holds.
+/// Everything outside that every host holds.
 pub(super) struct Outside {
-    pub(super) pty: Option<PtyMaster>,
     pub(super) listener: StreamListener,
     /// Where agents' hooks will report; nobody is answered yet.
     pub(super) hooks: Option<StreamListener>,
@@ -51,16 +38,11 @@ pub(super) struct Outside {
 }
 
 /// A host at work.
-pub(super) struct EventLoop {
-    core: Core,
+pub(super) struct EventLoop<S> {
+    side: S,
     outside: Outside,
     link: Option<Link>,
     candidates: Vec<Candidate>,
-    /// The terminal's input was full at the last write.
-    pty_blocked: bool,
-    pty_pause: Option<Instant>,
-    /// When the newest batch of a flood was read.
-    flooded: Option<Instant>,
     accept_pause: Option<Instant>,
     /// The last turn left output that the link would have taken.
     unsent: bool,
@@ -69,7 +51,7 @@ pub(super) struct EventLoop {
 
 /// What is ready, by name.
 struct Woken {
-    pty: Ready,
+    side: [Ready; DESCRIPTORS],
     link: Ready,
     listener: Ready,
     hooks: Ready,
@@ -79,20 +61,9 @@ struct Woken {
     candidates: [Ready; CANDIDATES],
 }
 
-impl EventLoop {
-    pub(super) fn new(core: Core, outside: Outside) -> Self {
-        Self {
-            core,
-            outside,
-            link: None,
-            candidates: Vec::new(),
-            pty_blocked: false,
-            pty_pause: None,
-            flooded: None,
-            accept_pause: None,
-            unsent: false,
-            over: false,
-        }
+impl<S: Side> EventLoop<S> {
+    pub(super) fn new(side: S, outside: Outside) -> Self {
+        Self { side, outside, link: None, candidates: Vec::new(), accept_pause: None, unsent: false, over: false }
     }
 
     /// Until the session is forgotten.
@@ -105,20 +76,22 @@ impl EventLoop {
     }
 
     fn wait(&mut self, now: Now) -> io::Result<Woken> {
-        let pauses = [self.pty_pause, self.accept_pause];
+        let pauses = [self.side.pause(now), self.accept_pause];
         let hellos = self.candidates.iter().map(|candidate| candidate.until);
-        let deadline = self.core.deadline(now).into_iter().chain(pauses.into_iter().flatten()).chain(hellos).min();
-        let busy = self.unsent || self.core.is_busy(now);
+        let deadline = self.side.deadline(now).into_iter().chain(pauses.into_iter().flatten()).chain(hellos).min();
+        let busy = self.unsent || self.side.is_busy(now);
         let timeout = if busy { Some(Duration::ZERO) } else { deadline.map(|at| at.saturating_duration_since(now.at)) };
 
-        let pty_write = self.pty_blocked && self.pty_pause.is_none();
-        let pty = Interest { read: self.core.wants_output(now), write: pty_write };
-        let wants_messages = self.core.wants_messages();
+        let [first, second, third] = self.side.interests(now);
+        let wants_messages = self.side.wants_messages();
         let accepts = Interest { read: self.accept_pause.is_none(), write: false };
         let out = &self.outside;
         let mut candidates = self.candidates.iter().map(|candidate| (candidate.link.as_fd(), Interest::READ));
+        let [one, two, three] = self.side.descriptors();
         let slots = [
-            out.pty.as_ref().map(|master| (master.as_fd(), pty)),
+            one.map(|fd| (fd, first)),
+            two.map(|fd| (fd, second)),
+            three.map(|fd| (fd, third)),
             self.link.as_ref().map(|link| (link.as_fd(), Interest { read: wants_messages, write: link.blocked })),
             Some((out.listener.as_fd(), accepts)),
             out.hooks.as_ref().map(|hooks| (hooks.as_fd(), accepts)),
@@ -130,24 +103,23 @@ impl EventLoop {
             candidates.next(),
             candidates.next(),
         ];
-        let [pty, link, listener, hooks, agent, exec_error, signals, candidates @ ..] = poll::wait(&slots, timeout)?;
-        Ok(Woken { pty, link, listener, hooks, agent, exec_error, signals, candidates })
+        let [one, two, three, link, listener, hooks, agent, exec_error, signals, candidates @ ..] =
+            poll::wait(&slots, timeout)?;
+        Ok(Woken { side: [one, two, three], link, listener, hooks, agent, exec_error, signals, candidates })
     }
 
     fn turn(&mut self, woken: &Woken) {
         let now = now();
-        for pause in [&mut self.pty_pause, &mut self.accept_pause] {
-            *pause = pause.filter(|until| *until > now.at);
-        }
-        if woken.pty.read {
-            self.read_pty(now);
+        self.accept_pause = self.accept_pause.filter(|until| *until > now.at);
+        if self.side.read(&woken.side, self.link.as_ref().map(AsFd::as_fd), now) {
+            self.write_link(now);
+            let wishes = self.side.after_read(now);
+            self.fulfil(wishes, now);
         }
         if woken.link.read {
             self.read_link(now);
         }
-        if !self.pty_blocked || woken.pty.write {
-            self.write_pty(now);
-        }
+        self.side.write(&woken.side, now);
         if woken.exec_error.read {
             self.read_exec_error(now);
         }
@@ -159,78 +131,19 @@ impl EventLoop {
         }
         self.greet(&woken.candidates, now);
         self.accept(woken.listener.read, woken.hooks.read, now);
-        if let Some(reason) = self.core.link_fault() {
+        if let Some(reason) = self.side.link_fault() {
             self.close_link(reason, now);
         }
-        if self.core.timer().is_some_and(|at| at <= now.at) {
+        if self.side.timer().is_some_and(|at| at <= now.at) {
             self.apply(Event::Tick, now);
         }
-        if self.core.is_busy(now) {
-            self.core.work(now);
+        if self.side.is_busy(now) {
+            self.side.work(now);
         }
         if let Some(link) = self.link.as_mut() {
             link.blocked &= !woken.link.write;
         }
         self.write_link(now);
-    }
-
-    /// Until nothing is left, the batch is full, or the first read was short. In a flood what comes in the next moment belongs to it.
-    fn read_pty(&mut self, now: Now) {
-        let Some(pty) = &self.outside.pty else { return };
-        let flooded = self.flooded.is_some_and(|at| now.at.saturating_duration_since(at) < ONE_FLOOD);
-        let space = self.core.space(now);
-        let (mut filled, mut paused_at) = (0, 0);
-        let mut closed = false;
-        while let Some(rest) = space.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match pty.read(rest) {
-                Ok(PtyRead::Bytes(length)) if filled == 0 && length < SHORT => {
-                    filled = length;
-                    break;
-                }
-                Ok(PtyRead::Bytes(length)) => filled += length,
-                Ok(PtyRead::Empty) if flooded && filled >= paused_at + FLOOD && now.at.elapsed() < GATHERED => {
-                    paused_at = filled;
-                    let input = self.link.as_ref().map(|link| (link.as_fd(), Interest::READ));
-                    if !matches!(poll::wait(&[input], Some(PAUSE_IN_FLOOD)), Ok([Ready { read: false, .. }])) {
-                        break;
-                    }
-                }
-                Ok(PtyRead::Empty) => break,
-                Ok(PtyRead::Closed) | Err(_) => {
-                    closed = true;
-                    break;
-                }
-            }
-        }
-        self.flooded = (filled >= FLOOD).then_some(now.at);
-        if filled > 0 {
-            self.core.output(filled, now);
-            self.write_link(now);
-            self.core.after_output(now);
-        }
-        if closed {
-            self.apply(Event::PtyClosed, now);
-        }
-    }
-
-    fn write_pty(&mut self, now: Now) {
-        let Some(pty) = self.outside.pty.as_ref().filter(|_| self.pty_pause.is_none()) else { return };
-        let was_blocked = std::mem::take(&mut self.pty_blocked);
-        let mut took = false;
-        while let Some(input) = self.core.pty_input(now) {
-            let length = if input.is_empty() { Ok(0) } else { pty.write(input) };
-            if input.is_empty() || matches!(length, Ok(1..)) {
-                self.core.pty_took(length.unwrap_or_default(), now);
-                took = true;
-                continue;
-            }
-            self.pty_blocked = true;
-            // Ready and yet not writable: nobody has the terminal open. The wait must not spin on it.
-            if length.is_err() || (was_blocked && !took) {
-                self.pty_pause = Some(now.at + PAUSE);
-            }
-            return;
-        }
     }
 
     fn read_link(&mut self, now: Now) {
@@ -257,14 +170,14 @@ impl EventLoop {
         self.unsent = false;
         let Some(link) = self.link.as_mut().filter(|link| !link.blocked) else { return };
         let mut total = 0;
-        while let Some(parts) = self.core.link_output(now) {
+        while let Some(parts) = self.side.link_output(now) {
             match link.stream.write(&parts) {
                 Ok(0) => {
                     link.blocked = true;
                     return;
                 }
                 Ok(length) => {
-                    self.core.link_took(length);
+                    self.side.link_took(length);
                     total += length;
                 }
                 Err(error) => {
@@ -385,22 +298,21 @@ impl EventLoop {
     }
 
     fn apply(&mut self, event: Event, now: Now) {
-        for effect in self.core.apply(event, now) {
-            match effect {
-                Effect::SetSize(size) => {
-                    if let Some(Err(error)) = self.outside.pty.as_ref().map(|pty| pty.set_size(size)) {
-                        self.apply(Event::Log(format!("the terminal refused the size {size}: {error}")), now);
-                    }
-                }
-                Effect::ClosePty => self.outside.pty = None,
-                Effect::CloseLink(reason) => self.close_link(&reason, now),
-                Effect::Leave => self.over = true,
+        let wishes = self.side.apply(event, now);
+        self.fulfil(wishes, now);
+    }
+
+    fn fulfil(&mut self, wishes: Vec<Wish>, now: Now) {
+        for wish in wishes {
+            match wish {
+                Wish::CloseLink(reason) => self.close_link(&reason, now),
+                Wish::Leave => self.over = true,
             }
         }
     }
 }
 
-fn now() -> Now {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    Now { at: Instant::now(), unix }
+pub(super) fn now() -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { at: Instant::now(), unix: since.as_secs(), millis: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
 }

@@ -8,6 +8,9 @@ mod jobs;
 mod link;
 mod outbox;
 mod settler;
+mod side;
+mod structured;
+mod terminal;
 #[cfg(test)]
 mod tests;
 
@@ -20,12 +23,15 @@ use self::core::Core;
 use crate::base::LogId;
 use crate::sys::fork::inherited;
 use crate::sys::memfd::read_sealed;
+use crate::sys::pipe::Pipe;
 use crate::sys::process::{self, Process};
 use crate::sys::pty_master::PtyMaster;
 use crate::sys::signal::Signals;
 use crate::sys::stream::StreamListener;
 use crate::wire::decode_launch;
 use event_loop::{EventLoop, Outside};
+use structured::{Pipes, Structured};
+use terminal::Terminal;
 
 /// Most bytes of what the launch says about a session: a directory's path is the longest of it.
 const META: usize = 128 * 1024;
@@ -37,8 +43,8 @@ const FAILED: u8 = 70;
 pub(crate) struct HostArgs {
     /// Shown by `ps`; the host itself takes the id from the session's description.
     pub(crate) session: String,
-    /// PTY master.
-    pub(crate) pty_fd: RawFd,
+    /// Towards the agent.
+    pub(crate) ends: Ends,
     /// Listening Unix stream socket for the gateway.
     pub(crate) listen_fd: RawFd,
     /// Listening Unix stream socket for the agent's hooks.
@@ -59,6 +65,15 @@ pub(crate) struct HostArgs {
     pub(crate) ring: usize,
 }
 
+/// What lies between the host and its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// PTY master.
+    Terminal(RawFd),
+    /// The far ends of the agent's standard input, output and error.
+    Pipes([RawFd; 3]),
+}
+
 /// Why a host could not begin. Ours, or the operating system's.
 #[derive(Debug, thiserror::Error)]
 enum HostError {
@@ -66,6 +81,8 @@ enum HostError {
     Os(&'static str, io::Error),
     #[error("the session's description does not decode: {0}")]
     Meta(#[from] crate::wire::LinkError),
+    #[error("the session's description names no driver that this host has")]
+    Driver,
 }
 
 /// Serves one session until it is forgotten.
@@ -85,17 +102,14 @@ pub(crate) fn run(args: &HostArgs) -> ExitCode {
 fn serve(args: &HostArgs) -> Result<(), HostError> {
     let os = |what| move |error| HostError::Os(what, error);
     let take = |number| inherited(number).map_err(os("take over a descriptor"));
-    let (pty, listen, hook) = (take(args.pty_fd)?, take(args.listen_fd)?, take(args.hook_fd)?);
+    let (listen, hook) = (take(args.listen_fd)?, take(args.hook_fd)?);
     let (ready, exec_error, meta) = (take(args.ready_fd)?, take(args.exec_error_fd)?, take(args.meta_fd)?);
 
     let meta = read_sealed(meta.as_fd(), META).map_err(os("read the session's description"))?;
     let launch = decode_launch(&meta)?;
     let mut log_id = [0; 16];
     getrandom::fill(&mut log_id).map_err(|error| HostError::Os("make a log id", error.into()))?;
-    let core = Core::new(launch, LogId::from_bytes(log_id), args.ring);
-
     let outside = Outside {
-        pty: Some(PtyMaster::new(pty).map_err(os("use the PTY"))?),
         listener: StreamListener::new(listen).map_err(os("listen"))?,
         hooks: Some(StreamListener::new(hook).map_err(os("listen for hooks"))?),
         // Before the wait for children, so that none is missed.
@@ -105,7 +119,24 @@ fn serve(args: &HostArgs) -> Result<(), HostError> {
         gateway_uid: args.gateway_uid,
         account_uid: args.account_uid,
     };
+    let log_id = LogId::from_bytes(log_id);
     // The launch lets the agent go on this byte; if nobody waits for it any more, its end will tell.
-    let _ = File::from(ready).write_all(&[1]);
-    EventLoop::new(core, outside).run().map_err(os("wait in poll"))
+    let tell_ready = || drop(File::from(ready).write_all(&[1]));
+    let ran = match args.ends {
+        Ends::Terminal(pty) => {
+            let pty = PtyMaster::new(take(pty)?).map_err(os("use the PTY"))?;
+            let side = Terminal::new(Core::new(launch, log_id, args.ring), pty);
+            tell_ready();
+            EventLoop::new(side, outside).run()
+        }
+        Ends::Pipes([input, output, error]) => {
+            let pipe = |number| Pipe::new(take(number)?).map_err(os("use a pipe"));
+            let pipes = [pipe(input)?, pipe(output)?, pipe(error)?];
+            let conversation = structured::conversation(&launch).ok_or(HostError::Driver)?;
+            let core = Structured::new(launch, conversation, log_id, args.ring, event_loop::now());
+            tell_ready();
+            EventLoop::new(Pipes::new(core, pipes), outside).run()
+        }
+    };
+    ran.map_err(os("wait in poll"))
 }

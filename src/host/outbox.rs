@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::base::{LINK_FRAME, Offset, WriterId};
 use crate::replay::{Ring, lost};
-use crate::wire::v1::{Data, FrameData, InputTaken, SnapshotData, ToGateway, to_gateway::Body};
+use crate::wire::v1::{self, Data, FrameData, InputTaken, SnapshotData, ToGateway, to_gateway::Body};
 use crate::wire::{FrameHeader, LINK_HEADER, encode_control_to_gateway, encode_header, encode_lost};
 
 /// A piece of a long answer: below the frame limit with its own fields.
@@ -31,6 +31,8 @@ pub(super) enum Answer {
     Snapshot(SnapshotData),
     /// For this viewer; `last`: drawn after the agent's end.
     Frame { viewer: u32, last: bool },
+    /// An encoded `AgentAnswer`.
+    Agent { request: u32 },
 }
 
 /// Everything on its way to the gateway.
@@ -224,6 +226,7 @@ impl Outbox {
             Answer::Frame { viewer, last } => {
                 Body::Frame(FrameData { viewer: *viewer, data: piece, more, last: *last })
             }
+            Answer::Agent { request } => Body::Answer(v1::Piece { request: *request, data: piece, more }),
         };
         if !more {
             self.answers.pop_front();

@@ -30,11 +30,15 @@ pub enum Verb {
     Rename,
     /// Remove an ended session.
     Forget,
+    /// Give the agent something to do.
+    Prompt,
+    /// Decide what the agent may do: a right of its own, whatever the role.
+    Approve,
 }
 
 impl Verb {
     /// Every verb, for tables and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::List,
         Self::View,
         Self::Drive,
@@ -45,13 +49,15 @@ impl Verb {
         Self::Restart,
         Self::Rename,
         Self::Forget,
+        Self::Prompt,
+        Self::Approve,
     ];
 
     /// The least role.
     pub const fn needs(self) -> Role {
         match self {
-            Self::List | Self::View | Self::Show => Role::View,
-            Self::Drive | Self::Send => Role::Drive,
+            Self::List | Self::View | Self::Show | Self::Approve => Role::View,
+            Self::Drive | Self::Send | Self::Prompt => Role::Drive,
             Self::Start | Self::Kill | Self::Restart | Self::Rename | Self::Forget => Role::Own,
         }
     }
@@ -70,6 +76,8 @@ impl fmt::Display for Verb {
             Self::Restart => "restart",
             Self::Rename => "rename",
             Self::Forget => "forget",
+            Self::Prompt => "prompt",
+            Self::Approve => "approve",
         })
     }
 }
@@ -180,6 +188,9 @@ impl Grant {
                 Role::Drive => Denial::ViewOnly { verb, has: has.as_str() },
                 _ => Denial::Role { verb, needs, has },
             });
+        }
+        if verb == Verb::Approve {
+            self.may_approve()?;
         }
         if !self.key_has_agent(subject.agent) {
             return Err(Denial::KeyAgent(subject.agent.clone()));

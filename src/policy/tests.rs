@@ -54,6 +54,8 @@ fn role_by_verb() {
         (Verb::Restart, ["not-allowed", "not-allowed", "yes"]),
         (Verb::Rename, ["not-allowed", "not-allowed", "yes"]),
         (Verb::Forget, ["not-allowed", "not-allowed", "yes"]),
+        (Verb::Prompt, ["view-only", "yes", "yes"]),
+        (Verb::Approve, ["not-allowed", "yes", "yes"]),
     ];
     assert_eq!(table.len(), Verb::ALL.len());
     for (verb, want) in table {

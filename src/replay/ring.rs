@@ -81,6 +81,11 @@ impl Ring {
         first
     }
 
+    /// Gives up what lies before `offset`.
+    pub fn drop_before(&mut self, offset: Offset) {
+        self.tail = offset.0.clamp(self.tail, self.head);
+    }
+
     fn place(&self, offset: u64) -> usize {
         (offset % self.bytes.len() as u64) as usize
     }

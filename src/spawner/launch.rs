@@ -6,15 +6,15 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use super::ends::Ends;
 use super::gateway::SERVER_NICE;
 use super::layout::{HOOK_SOCKET, Layout, host_socket};
 use super::plan::Plan;
 use crate::sys::exec::exec;
-use crate::sys::fork::{c_strings, default_signals, exit_now, fork, keep_only, null_stdio, set_inherited, set_stdio};
+use crate::sys::fork::{c_strings, default_signals, exit_now, fork, keep_only, null_stdio, set_inherited};
 use crate::sys::memfd::sealed_memfd;
 use crate::sys::privileges::{become_identity, no_new_privileges};
 use crate::sys::process::{Process, become_subreaper, enter, new_session, set_priority, set_umask, undumpable};
-use crate::sys::pty::{self, PtyPair};
 use crate::sys::rlimits::{self, Limit};
 use crate::sys::seqpacket::Seqpacket;
 use crate::sys::socket::{self, Access};
@@ -133,7 +133,7 @@ fn keep<const N: usize>(kept: &[BorrowedFd<'_>; N]) -> io::Result<[OwnedFd; N]> 
     keep_only(kept)?.try_into().map_err(|_| io::Error::other("descriptors were lost"))
 }
 
-/// The first process: leads a session of its own, makes terminal and sockets, forks the agent's side, drops, becomes the host.
+/// The first process: leads a session of its own, makes terminal or pipes and sockets, forks the agent's side, drops, becomes the host.
 fn become_host(
     plan: &Plan,
     commands: &Commands,
@@ -143,9 +143,7 @@ fn become_host(
     new_session().step("session")?;
     // Before the drop, where it is allowed; the agent's side takes it back.
     set_priority(SERVER_NICE);
-    let (uid, gid) = plan.account;
-    let pty = pty::open(plan.size).step("terminal")?;
-    pty::give(pty.terminal.as_fd(), uid, gid).step("terminal's owner")?;
+    let ends = Ends::open(plan.mode, plan.size, plan.account).step("terminal or pipes")?;
     let host_access = match &plan.host_identity {
         Some(host) => Access { owner: Some((host.uid, plan.gateway.gid)), mode: 0o660 },
         None => Access { owner: None, mode: 0o600 },
@@ -159,36 +157,38 @@ fn become_host(
     let meta = sealed_memfd("session", &plan.meta).step("memory file")?;
     let agent = fork(|| {
         let kept = [status.as_fd(), ready_reader.as_fd(), error_writer.as_fd(), directory.as_fd()];
-        match prepare_agent(&pty, &kept) {
+        match prepare_agent(&ends, &kept) {
             Ok(kept) => become_agent(plan, commands, kept),
             Err(failed) => tell(status, &failed),
         }
     })
     .step("fork")?;
-    let inherited = [
-        pty.master.as_fd(),
-        listening.as_fd(),
-        hook.as_fd(),
-        ready_writer.as_fd(),
-        error_reader.as_fd(),
-        meta.as_fd(),
-        // Closed by the exec, as a sign that it took place.
-        status.as_fd(),
-    ];
-    execute_host(plan, commands, agent.pid(), &inherited)
+    let mut inherited = ends.of_host();
+    inherited.extend([
+        ("--listen-fd", listening.as_fd()),
+        ("--hook-fd", hook.as_fd()),
+        ("--ready-fd", ready_writer.as_fd()),
+        ("--exec-error-fd", error_reader.as_fd()),
+        ("--meta-fd", meta.as_fd()),
+    ]);
+    execute_host(plan, commands, agent.pid(), &inherited, status)
 }
 
-/// Keeps the descriptors that are the host's, 3 to 8 by name, drops, and becomes it. What fails is told on the last one.
+/// Keeps the descriptors that are the host's, from 3 on and by name, drops, and becomes it. What fails is told on the status socket,
+/// which the exec closes, as a sign that it took place.
 fn execute_host(
     plan: &Plan,
     commands: &Commands,
     agent: i32,
-    descriptors: &[BorrowedFd<'_>; 7],
+    descriptors: &[(&'static str, BorrowedFd<'_>)],
+    status: &Seqpacket,
 ) -> Result<Never, Failed> {
-    let kept = keep(descriptors).step("descriptors")?;
-    let names = ["--pty-fd", "--listen-fd", "--hook-fd", "--ready-fd", "--exec-error-fd", "--meta-fd"];
+    let numbered: Vec<BorrowedFd<'_>> =
+        descriptors.iter().map(|(_, descriptor)| *descriptor).chain([status.as_fd()]).collect();
+    let mut kept = keep_only(&numbered).step("descriptors")?;
+    let status = kept.pop().ok_or("lost").step("descriptors")?;
     let mut arguments = vec!["--session".to_owned(), plan.session.to_string()];
-    for (number, (name, descriptor)) in (3..).zip(names.iter().zip(&kept)) {
+    for (number, ((name, _), descriptor)) in (3..).zip(descriptors.iter().zip(&kept)) {
         set_inherited(descriptor.as_fd(), true).step("descriptors")?;
         arguments.extend([(*name).to_owned(), number.to_string()]);
     }
@@ -204,7 +204,6 @@ fn execute_host(
     argv.extend(c_strings(&arguments).step("arguments")?);
     let program = argv.first().cloned().ok_or("none configured").step("host program")?;
     let failed = drop_and_execute(plan, &program, &argv);
-    let [.., status] = kept;
     // Not back into code that thinks it still has its own descriptors.
     exit_now(tell(&Seqpacket::from(status), &failed))
 }
@@ -236,11 +235,10 @@ fn hook_socket(plan: &Plan, agents: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(hook)
 }
 
-/// The second process: a session of its own on the terminal, which becomes its standard streams.
-fn prepare_agent(pty: &PtyPair, kept: &[BorrowedFd<'_>; 4]) -> Result<[OwnedFd; 4], Failed> {
+/// The second process: a session of its own, and its end of terminal or pipes as standard streams.
+fn prepare_agent(ends: &Ends, kept: &[BorrowedFd<'_>; 4]) -> Result<[OwnedFd; 4], Failed> {
     new_session().step("agent's session")?;
-    pty::control(pty.terminal.as_fd()).step("controlling terminal")?;
-    set_stdio([pty.terminal.as_fd(); 3]).step("standard streams")?;
+    ends.become_standard().step("standard streams")?;
     keep(kept).step("descriptors")
 }
 

@@ -2,6 +2,7 @@
 //! accepts from a network socket, never takes argv, a path or a uid from its caller. Knows no session's content.
 
 mod connection;
+mod ends;
 mod gate;
 mod gateway;
 mod given;

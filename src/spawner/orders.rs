@@ -94,7 +94,10 @@ impl Service {
     }
 
     fn try_start(&mut self, asker: Asker, order: &Start, now: Instant) -> Result<(), Refusal> {
-        let request = Request::parse(order, &self.table)?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| Refusal::new("launch-failed", format!("the system's random source: {error}")))?;
+        let request = Request::parse(order, &self.table, random)?;
         let session = request.session;
         if order.check {
             // Whoever asks wants to know of account and directory; the shell's PATH refuses nothing.

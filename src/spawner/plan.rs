@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::jobs::identity_of;
 use super::table::{AccountEntry, Identities, Limits, SystemIdentity, Table};
 use crate::agents::environment::{Surroundings, build};
-use crate::agents::{AgentSpec, Mode};
-use crate::base::{Name, SessionId, WinSize, printable};
+use crate::agents::{AgentSpec, ConversationId, DriverKind, Mode};
+use crate::base::{EVENT_RING, Name, SessionId, WinSize, printable};
 use crate::sys::credentials::{Account, current_gid, current_uid};
 use crate::sys::privileges::Identity;
 use crate::wire::v1;
@@ -60,6 +60,8 @@ pub(super) struct Request {
     pub(super) size: WinSize,
     /// Program and arguments; empty where the account's shell is meant.
     pub(super) argv: Vec<String>,
+    /// What is spoken on the pipes, and in which conversation; none with a terminal.
+    pub(super) structured: Option<(DriverKind, ConversationId)>,
     /// What those were made of.
     pub(super) chosen: v1::Chosen,
     /// The session's name; empty for none.
@@ -69,8 +71,8 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Judges an order by the table alone.
-    pub(super) fn parse(order: &v1::Start, table: &Table) -> Result<Self, Refusal> {
+    /// Judges an order by the table alone; a new conversation's id is made of `random`.
+    pub(super) fn parse(order: &v1::Start, table: &Table, random: [u8; 16]) -> Result<Self, Refusal> {
         let session = order.session_id.parse().map_err(|error| Refusal::new("bad-option", format!("{error}")))?;
         let shown = |text: &str| printable(text, 64);
         let account = table.account(&order.account).ok_or_else(|| {
@@ -101,7 +103,16 @@ impl Request {
         }
         let options: Vec<(String, String)> =
             order.options.iter().map(|option| (option.name.clone(), option.value.clone())).collect();
-        let argv = agent.argv(&options, &order.args).map_err(|error| Refusal::new("bad-option", error.to_string()))?;
+        let structured = agent.driver.filter(|_| mode == Mode::Structured);
+        let structured = structured.map(|driver| (driver, ConversationId::chosen(&order.resume, &options, random)));
+        if !order.resume.is_empty() && !ConversationId::is_id(&order.resume) {
+            return Err(Refusal::new("bad-option", format!("{} is no conversation", shown(&order.resume))));
+        }
+        let argv = match &structured {
+            Some((_, conversation)) => agent.structured_argv(&options, &order.args, conversation),
+            None => agent.argv(&options, &order.args),
+        };
+        let argv = argv.map_err(|error| Refusal::new("bad-option", error.to_string()))?;
         if !order.name.is_empty() && order.name.parse::<Name>().is_err() {
             return Err(Refusal::new("bad-option", format!("{} is no session name", shown(&order.name))));
         }
@@ -115,6 +126,7 @@ impl Request {
             relative: order.directory.clone(),
             size: WinSize::clamped(size.cols, size.rows),
             argv,
+            structured,
             chosen: v1::Chosen { options: order.options.clone(), args: order.args.clone() },
             name: order.name.clone(),
             creator: printable(&order.creator, CREATOR),
@@ -157,6 +169,8 @@ pub(super) struct Plan {
     pub(super) gateway: SystemIdentity,
     /// Where the agent starts.
     pub(super) directory: OwnedFd,
+    /// What lies between host and agent.
+    pub(super) mode: Mode,
     /// The terminal's size.
     pub(super) size: WinSize,
     /// What is executed for the agent.
@@ -222,7 +236,13 @@ impl Plan {
             size: Some(v1::Size { cols: request.size.cols().into(), rows: request.size.rows().into() }),
             ..v1::Session::default()
         };
-        let launch = v1::Launch { session: Some(session), chosen: Some(request.chosen.clone()) };
+        let structured = request.structured.as_ref().map(|(driver, conversation)| v1::Structured {
+            driver: driver.as_str().into(),
+            conversation: conversation.id.clone(),
+            resume: conversation.resume,
+        });
+        let ring = if structured.is_some() { EVENT_RING } else { table.ring };
+        let launch = v1::Launch { session: Some(session), chosen: Some(request.chosen.clone()), structured };
         Self {
             session: request.session,
             agent_identity,
@@ -230,6 +250,7 @@ impl Plan {
             account: owner,
             gateway,
             directory: resolved.directory,
+            mode: request.mode,
             size: request.size,
             program,
             argv,
@@ -237,7 +258,7 @@ impl Plan {
             limits: request.account.limits.clone(),
             no_new_privs: request.account.no_new_privs,
             host: table.programs.host.clone(),
-            ring: table.ring,
+            ring,
             meta: crate::wire::encode_launch(&launch),
         }
     }

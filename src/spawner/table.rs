@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::agents::{AgentSpec, name_list, name_text};
+use crate::agents::{AgentSpec, Mode, name_list, name_text};
 use crate::base::{AccountName, Name};
 use crate::sys::privileges::Identity;
 
@@ -213,6 +213,9 @@ impl Table {
             }
             if agent.modes.is_empty() {
                 return Err(TableError::Entry(format!("agent {} has no mode", agent.name)));
+            }
+            if agent.modes.contains(&Mode::Structured) && agent.driver.is_none() {
+                return Err(TableError::Entry(format!("agent {} has mode structured and no driver", agent.name)));
             }
             if agent.free_args && self.identities != Identities::SingleUser {
                 return Err(TableError::Entry(format!("agent {}: free_args is for single-user mode", agent.name)));

@@ -6,6 +6,7 @@ pub(crate) mod exec;
 pub(crate) mod fork;
 pub(crate) mod memfd;
 pub(crate) mod path;
+pub(crate) mod pipe;
 pub(crate) mod poll;
 pub(crate) mod privileges;
 pub(crate) mod process;

@@ -30,9 +30,9 @@ macro_rules! kinds {
 }
 
 kinds!(TO_HOST, to_host::Body, "to-host/":
-    Hello Live Read Snapshot Fit NextFrame Input Size Hold Name Writer Forget Appearance);
+    Hello Live Read Snapshot Fit NextFrame Input Size Hold Name Writer Forget Appearance Question);
 kinds!(TO_GATEWAY, to_gateway::Body, "to-gateway/":
-    Hello Data Snapshot Frame Taken Refused Size Writer Ended Status Chosen);
+    Hello Data Snapshot Frame Taken Refused Size Writer Ended Status Chosen Answer Agent);
 kinds!(EVENT, event::Kind, "event/": Title Bell Clipboard Notification Cut Renamed HostLog);
 kinds!(ORDER, order::Body, "order/": Hello Start Stop List Keys Reload Reopen Ready StopAll);
 kinds!(ANSWER, answer::Body, "answer/": Hello Accepted Started Refused Stopped Hosts Keys Done Gone);

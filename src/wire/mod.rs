@@ -1,11 +1,13 @@
 //! Codecs for every byte that crosses a long-lived boundary; knows no socket, no clock and no meaning.
 
+mod agent;
 mod binary;
 mod client;
 #[cfg(test)]
 mod golden;
 mod link;
 mod order;
+mod structured;
 
 /// The generated types of `proto/portcullis/v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code; the proto files are its documentation")]
@@ -14,6 +16,7 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/portcullis.v1.serde.rs"));
 }
 
+pub use agent::{AgentEventError, agent_event_length, decode_agent_event, encode_agent_event};
 pub use binary::{BINARY_HEADER, BinaryError, BinaryFrame};
 pub use client::{ClientError, decode_client, decode_server, encode_client, encode_server};
 pub use link::{
@@ -22,3 +25,7 @@ pub use link::{
     encode_lost,
 };
 pub use order::{ORDER_VERSION, OrderError, decode_answer, decode_order, encode_answer, encode_order};
+pub use structured::{
+    decode_agent_answer, decode_question, decode_record, decode_summary, encode_agent_answer, encode_question,
+    encode_record, encode_summary,
+};

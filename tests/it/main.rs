@@ -31,6 +31,7 @@ mod security_keys;
 mod service;
 mod ssh_door;
 mod stalled;
+mod structured;
 mod support;
 mod terminals;
 mod typing;

@@ -10,6 +10,7 @@ mod keys;
 mod known;
 mod numbered;
 mod status;
+mod structured;
 mod target;
 mod tls;
 mod verbs;

@@ -8,6 +8,8 @@ pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// Output was lost (sysexits EX_IOERR), or the gateway stayed away.
 pub(crate) const LOST: u8 = 74;
+/// Detached for a reason that passes (sysexits EX_TEMPFAIL).
+pub(crate) const AGAIN: u8 = 75;
 /// What a shell says of a program that it cannot start.
 const NOT_STARTED: u8 = 127;
 

@@ -15,6 +15,7 @@ pub(super) async fn run(verb: Verb, mut dialler: Dialler) -> Result<u8, ClientEr
     let mut connection = dialler.connect().await?;
     let ask = match verb {
         Verb::Attach(verb) => return Ok(attach(verb, connection, dialler).await?),
+        Verb::Agent(verb) => return super::structured::run(verb, connection, dialler).await,
         Verb::New(new) => return start(Ask::New(new_session(new)), connection, dialler).await,
         Verb::Named(named) => {
             let is_agent = |word: &str| connection.ready.agents.iter().any(|agent| agent.name == word);
@@ -92,7 +93,7 @@ fn request_id() -> String {
     crate::base::SessionId::from_bytes(crate::gateway::random()).to_string()
 }
 
-fn strange(dialler: &Dialler) -> ConnectError {
+pub(super) fn strange(dialler: &Dialler) -> ConnectError {
     ConnectError::Protocol { origin: dialler.target.origin.clone(), why: "an answer to another question".into() }
 }
 

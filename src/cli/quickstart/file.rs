@@ -53,6 +53,7 @@ pub(super) fn text(chosen: &Chosen<'_>) -> String {
             quoted(&agent.program.to_string_lossy()),
             list(&PASSED)
         );
+        out.push_str(structured(agent.name));
         if chosen.is_single {
             out.push_str("free_args = true\n");
         }
@@ -67,6 +68,14 @@ pub(super) fn text(chosen: &Chosen<'_>) -> String {
         list(chosen.key_files)
     );
     out
+}
+
+/// How it is driven without a terminal.
+fn structured(agent: &str) -> &'static str {
+    match agent {
+        "claude" => "modes = [\"terminal\", \"structured\"]\ndriver = \"claude\"\n",
+        _ => "",
+    }
 }
 
 /// What clients may choose; bypassing permissions is not among it.

@@ -92,8 +92,10 @@ impl Router {
 
     /// A new agent with the same agent name, mode, options, directory, session name and id; old cursors get `reset`.
     pub(crate) async fn restart(&self, grant: &LiveGrant, name: &str) -> Result<SessionHandle, SessionError> {
-        grant.may_terminal()?;
         let handle = self.find(grant, name, Verb::Restart)?;
+        if !handle.session.is_structured() {
+            grant.may_terminal()?;
+        }
         grant.count_start()?;
         let account = grant.account().clone();
         let permit = self.0.starting.get(&account).ok_or(SessionError::NoSpawner)?;
@@ -104,6 +106,7 @@ impl Router {
         let roots = self.account(&account).map(|account| account.roots.as_slice()).unwrap_or_default();
         let place = super::directory::below(roots, &summary.directory)?;
         let chosen = old.chosen();
+        let resume = old.conversation();
         let order = v1::Start {
             session_id: summary.session_id,
             account: summary.account,
@@ -116,6 +119,7 @@ impl Router {
             args: chosen.args,
             name: summary.name,
             creator: grant.who().to_owned(),
+            resume,
             ..v1::Start::default()
         };
         self.check(&order).await?;
@@ -145,6 +149,10 @@ impl Router {
     async fn end(&self, session: &Session) -> Result<(), SessionError> {
         if session.has_ended() {
             return Ok(());
+        }
+        if session.is_structured() && session.stop_agent().await.is_ok() {
+            // What it has said and done is then in its own history too.
+            let _ = tokio::time::timeout(GRACE, session.ended()).await;
         }
         let order = v1::Stop { session_id: session.id().to_string(), grace_ms: GRACE.as_millis() as u32 };
         match self.0.spawner.order(OrderBody::Stop(order)).await? {

@@ -1,6 +1,7 @@
 //! The table of sessions: finds, starts, ends and adopts them. Knows no door and no client.
 
 mod adopt;
+mod agent;
 mod directory;
 mod lifecycle;
 mod start;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use crate::audit::{Event, Field};
-use crate::base::{AccountName, SessionId};
+use crate::base::{AccountName, Name, SessionId};
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::journal::Journal;
@@ -36,6 +37,13 @@ pub(crate) struct AccountRoots {
     pub(crate) max_sessions: u32,
 }
 
+/// What the router has to know of the configuration.
+pub(crate) struct Places {
+    pub(crate) accounts: Vec<AccountRoots>,
+    /// The mode that an agent has when nobody says one.
+    pub(crate) first_modes: HashMap<Name, String>,
+}
+
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Router(Arc<Inner>);
@@ -44,6 +52,7 @@ pub(crate) struct Router(Arc<Inner>);
 struct Inner {
     sessions: Mutex<HashMap<SessionId, Session>>,
     accounts: Vec<AccountRoots>,
+    first_modes: HashMap<Name, String>,
     /// One start at a time for each account: two of the same name or directory cannot race.
     starting: HashMap<AccountName, Semaphore>,
     hosts: OwnedFd,
@@ -60,9 +69,10 @@ pub(crate) struct SessionHandle {
 }
 
 impl Router {
-    pub(crate) fn new(accounts: Vec<AccountRoots>, hosts: OwnedFd, spawner: Spawner, journal: Journal) -> Self {
+    pub(crate) fn new(places: Places, hosts: OwnedFd, spawner: Spawner, journal: Journal) -> Self {
+        let Places { accounts, first_modes } = places;
         let starting = accounts.iter().map(|account| (account.name.clone(), Semaphore::new(1))).collect();
-        Self(Arc::new(Inner { sessions: Mutex::default(), accounts, starting, hosts, spawner, journal }))
+        Self(Arc::new(Inner { sessions: Mutex::default(), accounts, first_modes, starting, hosts, spawner, journal }))
     }
 
     /// The sessions that this grant may see, oldest first.
@@ -117,7 +127,9 @@ impl SessionHandle {
 
     /// Opens a viewer; the audit entry is written before it is answered.
     pub(crate) async fn attach(&self, request: AttachRequest) -> Result<(v1::Attached, Attachment), SessionError> {
-        self.grant.may_terminal()?;
+        if !self.session.is_structured() {
+            self.grant.may_terminal()?;
+        }
         may(&self.grant, Verb::View, &self.session)?;
         let drives = !request.view && may(&self.grant, Verb::Drive, &self.session).is_ok();
         let entry = self

@@ -45,7 +45,7 @@ impl Router {
         let unknown = || SessionError::Unknown(account.to_string());
         let roots = self.account(&account).ok_or_else(unknown)?;
         let agent: Name = request.agent.parse()?;
-        grant.may_terminal()?;
+        self.may_start_mode(grant, &agent, &request)?;
         grant.may(Verb::Start, &Subject { account: &account, agent: &agent, session: request.name.as_ref() })?;
         let place = below(&roots.roots, &request.directory)?;
         let permit = self.0.starting.get(&account).ok_or_else(unknown)?;
@@ -104,12 +104,26 @@ impl Router {
         }
     }
 
+    /// `no-pty` forbids terminals alone. A mode in which nobody is asked is as good as an approval.
+    fn may_start_mode(&self, grant: &LiveGrant, agent: &Name, request: &StartRequest) -> Result<(), SessionError> {
+        let first = self.0.first_modes.get(agent).map(String::as_str);
+        let mode = if request.mode.is_empty() { first.unwrap_or_default() } else { &request.mode };
+        if mode != "structured" {
+            return Ok(grant.may_terminal()?);
+        }
+        let asks = |value: &str| matches!(value, "" | "default" | "plan");
+        if request.options.iter().any(|(name, value)| name == "permission-mode" && !asks(value)) {
+            grant.may_approve()?;
+        }
+        Ok(())
+    }
+
     fn last_typed(&self, grant: &LiveGrant, agent: &Name, place: &Below) -> Option<Session> {
         self.of_account(grant.account())
             .into_iter()
             .filter(|session| !session.has_ended() && session.agent().as_ref() == Some(agent))
             .filter(|session| super::may(grant, Verb::View, session).is_ok())
-            .filter(|session| session.summary().directory == place.absolute)
+            .filter(|session| session.summary().directory == place.absolute && !session.is_structured())
             .max_by_key(|session| {
                 let summary = session.summary();
                 (summary.last_input, summary.created)
@@ -152,6 +166,7 @@ fn order(
         name: name.to_string(),
         creator: grant.who().to_owned(),
         proof: Bytes::new(),
+        resume: String::new(),
         check: false,
     }
 }

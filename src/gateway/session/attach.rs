@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Session;
 use super::attachment::{Attachment, ViewerItem};
 use super::slot::{Looks, Slot};
-use super::state::{Reply, wire_size};
+use super::state::{Reply, State, wire_size};
 use crate::authn::Role;
 use crate::base::{HISTORY_LINES, LogId, Offset, WinSize, WriterId};
 use crate::gateway::authority::LiveGrant;
@@ -31,6 +31,8 @@ pub(crate) struct AttachRequest {
     pub(crate) writer: Option<WriterId>,
     pub(crate) door: &'static str,
     pub(crate) appearance: v1::Appearance,
+    /// With each event the agent's own line.
+    pub(crate) raw_lines: bool,
 }
 
 impl AttachRequest {
@@ -70,6 +72,12 @@ impl Session {
         may_drive: bool,
         grant: LiveGrant,
     ) -> Result<(v1::Attached, Attachment), SessionError> {
+        let events = request.mode == v1::ViewerMode::Events;
+        if events != self.is_structured() {
+            let what =
+                if events { "has a terminal, not events" } else { "is structured: it has events, not a terminal" };
+            return Err(super::events::wrong_mode(what, self.lock()));
+        }
         let writer = request.writer.unwrap_or_else(|| WriterId::from_bytes(crate::gateway::random()));
         let drives = may_drive && !request.view;
         let looks = Looks {
@@ -87,6 +95,10 @@ impl Session {
         // From here on a dropped future leaves no trace.
         let mut attachment = Attachment::new(self.clone(), number, writer, drives, grant);
         live.into_iter().try_for_each(|message| self.tell(message))?;
+        if events {
+            let attached = self.open_events(number, &request, &mut attachment).await?;
+            return Ok((attached, attachment));
+        }
         let log_id = self.lock().log_id;
         if let Some(from) = request.begins(log_id) {
             // Held before it is asked for: what the answer says to be there is there when it is read.
@@ -119,7 +131,8 @@ impl Session {
 
     /// A visible driver's window counts from the first moment, so that the repaint has the right size.
     fn take_size(&self, number: ViewerNumber, request: &AttachRequest, drives: bool) -> Result<(), SessionError> {
-        let counts = drives && !request.hidden && request.mode != v1::ViewerMode::Exact;
+        let sized = !matches!(request.mode, v1::ViewerMode::Exact | v1::ViewerMode::Events);
+        let counts = drives && !request.hidden && sized;
         let Some(size) = request.size.filter(|_| counts) else { return Ok(()) };
         let resized = {
             let mut state = self.lock();
@@ -198,6 +211,16 @@ impl Session {
         Ok(Opening::Painted { verdict, reply })
     }
 
+    /// Opens a viewer of events at this byte of the log.
+    pub(super) fn open_at(&self, number: ViewerNumber, offset: Offset) -> Result<v1::Attached, SessionError> {
+        let mut state = self.lock();
+        let slot = state.slots.get_mut(&number).ok_or(SessionError::HostGone)?;
+        slot.open_at(offset, true, Bytes::new());
+        let mut attached = v1::Attached::default();
+        describe(number, &mut state, &mut attached);
+        Ok(attached)
+    }
+
     fn open(
         &self,
         number: ViewerNumber,
@@ -233,17 +256,24 @@ impl Session {
                 slot.frames();
             }
         }
-        attached.role =
-            if slot.looks.drives { slot.looks.role.as_str().to_owned() } else { Role::View.as_str().to_owned() };
-        attached.log_id = state.log_id.to_string();
         attached.size_owner = owner;
         let messages = state.refit(Some(number));
-        state.announce_viewers();
-        attached.viewers = state.viewers();
-        attached.session = Some(state.summary());
+        describe(number, &mut state, &mut attached);
         drop(state);
         messages.into_iter().try_for_each(|message| self.tell(message))?;
         let _ = request;
         Ok(attached)
     }
+}
+
+/// What an attach says of the session and of who looks.
+fn describe(number: ViewerNumber, state: &mut State, attached: &mut v1::Attached) {
+    if let Some(slot) = state.slots.get(&number) {
+        let role = if slot.looks.drives { slot.looks.role } else { Role::View };
+        attached.role = role.as_str().to_owned();
+    }
+    attached.log_id = state.log_id.to_string();
+    state.announce_viewers();
+    attached.viewers = state.viewers();
+    attached.session = Some(state.summary());
 }

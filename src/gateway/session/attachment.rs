@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Session;
+use super::events::EventFeed;
 use super::slot::{Fitting, Next, View};
 use super::state::{Requester, State, wire_size};
 use crate::audit::{Entry, Event, Field};
@@ -43,6 +44,8 @@ pub(crate) enum ViewerItem {
     InputTaken { offset: u64 },
     /// The host refused input.
     InputRefused { accepted: u64, why: v1::InputRefusal },
+    /// An event of a structured session.
+    AgentEvent { number: u64, event: Box<v1::AgentEvent> },
     /// The agent has ended; nothing but Detached follows.
     Ended { exit: v1::Exit, offset: Offset },
     /// The attachment is over.
@@ -60,6 +63,8 @@ pub(crate) struct Attachment {
     held: Option<(Offset, Instant)>,
     /// For the entries about who types and whose size it is.
     grant: LiveGrant,
+    /// Of a structured session.
+    events: Option<EventFeed>,
 }
 
 impl Attachment {
@@ -70,7 +75,8 @@ impl Attachment {
         drives: bool,
         grant: LiveGrant,
     ) -> Self {
-        Self { session, number, writer, drives, typed: InputFilter::new(), scratch: Vec::new(), held: None, grant }
+        let (typed, scratch) = (InputFilter::new(), Vec::new());
+        Self { session, number, writer, drives, typed, scratch, held: None, grant, events: None }
     }
 
     /// The session.
@@ -83,8 +89,26 @@ impl Attachment {
         &self.grant
     }
 
+    /// Log bytes are events from now on, the first of this number.
+    pub(super) fn feed_events(&mut self, raw_lines: bool, first: u64) {
+        self.events = Some(EventFeed::new(raw_lines, first));
+    }
+
     /// What comes next.
     pub(crate) fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<ViewerItem> {
+        loop {
+            if let Some(item) = self.events.as_mut().and_then(EventFeed::pop) {
+                return Poll::Ready(item);
+            }
+            let item = std::task::ready!(self.poll_log(context));
+            match &mut self.events {
+                None => return Poll::Ready(item),
+                Some(events) => events.push(item),
+            }
+        }
+    }
+
+    fn poll_log(&mut self, context: &mut Context<'_>) -> Poll<ViewerItem> {
         loop {
             let question = {
                 let mut state = self.session.lock();
@@ -126,6 +150,9 @@ impl Attachment {
         let (resized, takes_over) = {
             let mut state = self.session.lock();
             state.must_live()?;
+            if state.is_structured() {
+                return Err(super::events::wrong_mode("takes prompts, not keys", state));
+            }
             state.summary.last_input = crate::gateway::unix_now();
             let takes_over = typed && state.typist.replace(self.number) != Some(self.number);
             (if typed { state.size.typed(self.number, Instant::now()) } else { None }, takes_over)
@@ -158,7 +185,7 @@ impl Attachment {
             let Some(slot) = state.slots.get_mut(&self.number) else { return Ok(()) };
             slot.looks.window = Some(size);
             slot.looks.hidden = hidden;
-            let counts = slot.looks.drives && !hidden && !slot.is_exact();
+            let counts = slot.looks.drives && !hidden && !slot.is_lossless();
             let resized = state.size.window(self.number, counts.then_some(size));
             let repainted = state.looks(self.number, appearance);
             (resized, repainted, state.refit(Some(self.number)))

@@ -113,6 +113,11 @@ impl State {
                 self.take_end(ended.exit.unwrap_or_default(), end);
             }
             Body::Chosen(chosen) => self.chosen = chosen,
+            Body::Answer(piece) => {
+                let reply = Reply { data: piece.data, ..Reply::default() };
+                self.collect(piece.request, reply, piece.more);
+            }
+            Body::Agent(piece) => self.take_agent(piece),
             Body::Status(status) => {
                 if !self.live {
                     // While output is live its own offsets say it; a status may be ahead of them.

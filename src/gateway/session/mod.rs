@@ -3,6 +3,7 @@
 mod appearance;
 mod attach;
 mod attachment;
+mod events;
 mod incoming;
 mod link;
 mod outgoing;

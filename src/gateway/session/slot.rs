@@ -129,6 +129,11 @@ impl Slot {
         self.looks.mode == v1::ViewerMode::Exact
     }
 
+    /// Never gets a repaint in place of what it missed.
+    pub(super) fn is_lossless(&self) -> bool {
+        self.is_exact() || self.looks.mode == v1::ViewerMode::Events
+    }
+
     pub(super) fn is_framed(&self) -> bool {
         matches!(self.phase, Phase::Framed { .. })
     }
@@ -381,7 +386,7 @@ impl Slot {
         }
         let data = data.or_else(|| view.ring.and_then(|ring| ring.read(self.cursor, most)))?;
         self.cursor = self.cursor.plus(data.len() as u64);
-        if self.owed && !self.is_exact() && view.ring.is_some_and(|ring| ring.holds(self.cursor)) {
+        if self.owed && !self.is_lossless() && view.ring.is_some_and(|ring| ring.holds(self.cursor)) {
             // It has caught up; from here on it is a screen viewer like any other.
             self.owed = false;
         }

@@ -62,6 +62,9 @@ pub(super) struct State {
     pub(super) waiting_for_end: Vec<oneshot::Sender<()>>,
     /// The host's last word on itself, for metrics.
     pub(super) status: Option<v1::HostStatus>,
+    /// What the agent of a structured session does and waits for.
+    pub(super) agent: Option<v1::AgentSummary>,
+    pub(super) agent_pieces: BytesMut,
     last_request: u32,
     last_viewer: ViewerNumber,
 }
@@ -88,6 +91,8 @@ impl State {
             sends: BTreeMap::new(),
             waiting_for_end: Vec::new(),
             status: None,
+            agent: None,
+            agent_pieces: BytesMut::new(),
             last_request: 0,
             last_viewer: 0,
             summary,

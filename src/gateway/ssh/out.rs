@@ -34,6 +34,14 @@ impl Status {
     /// As a shell says it of a program that it cannot run.
     const NOT_STARTED: Self = Self::Code(126);
 
+    /// The agent's own end where something else was wanted of it: never a success.
+    pub(super) fn of_failed(exit: &Exit) -> Self {
+        match Self::of(exit) {
+            Self::Code(0) => Self::FAILED,
+            status => status,
+        }
+    }
+
     /// The agent's own end.
     pub(super) fn of(exit: &Exit) -> Self {
         match &exit.how {

@@ -119,6 +119,7 @@ impl Work {
                 let text = router.find(&grant, session.as_str(), Right::Show)?.show().await?;
                 self.out.text(&with_newline(text)).await?;
             }
+            Verb::Agent(verb) => return self.agent(verb).await,
             Verb::Attach(verb) => return self.attach(&verb).await,
             Verb::New(verb) => return self.begin(verb).await,
             Verb::Named(named) => {
@@ -264,7 +265,7 @@ impl Work {
         status
     }
 
-    async fn say(&self, text: &str) -> Result<(), Gone> {
+    pub(super) async fn say(&self, text: &str) -> Result<(), Gone> {
         self.out.error(&format!("portcullis: {text}\n")).await
     }
 
@@ -306,7 +307,7 @@ async fn stop(stopped: &mut Stopped) -> String {
 }
 
 /// Runs to the end even when whoever waits for it goes away.
-async fn finished<T: Send + 'static>(
+pub(super) async fn finished<T: Send + 'static>(
     act: impl Future<Output = Result<T, SessionError>> + Send + 'static,
 ) -> Result<T, SessionError> {
     match tokio::spawn(act).await {
@@ -318,7 +319,7 @@ async fn finished<T: Send + 'static>(
     }
 }
 
-fn with_newline(mut text: String) -> String {
+pub(super) fn with_newline(mut text: String) -> String {
     if !text.ends_with('\n') {
         text.push('\n');
     }

@@ -103,6 +103,7 @@ fn request(verb: &AttachVerb, window: Option<Window>) -> AttachRequest {
         writer: None,
         door: "ssh",
         appearance: window.map(Window::appearance).unwrap_or_default(),
+        raw_lines: false,
     }
 }
 

@@ -8,7 +8,7 @@ struct Entry {
     more: &'static str,
 }
 
-const ENTRIES: [Entry; 11] = [
+const ENTRIES: [Entry; 22] = [
     Entry {
         name: "ls",
         usage: "ls [--json]",
@@ -42,6 +42,54 @@ const ENTRIES: [Entry; 11] = [
     },
     Entry { name: "rename", usage: "rename NAME NEW-NAME", about: "give a session another name", more: "" },
     Entry { name: "forget", usage: "forget NAME", about: "remove a session that has ended from the list", more: "" },
+    Entry {
+        name: "prompt",
+        usage: "prompt NAME [--json] [--no-wait] TEXT…",
+        about: "give a structured session's agent something to do, print its answer",
+        more: "--json prints every event of the turn as a line of JSON. --no-wait returns once the agent's host has the \
+               prompt.",
+    },
+    Entry {
+        name: "events",
+        usage: "events NAME [--from start|NUMBER] [--raw]",
+        about: "print what happens in a structured session, one JSON object a line",
+        more: "From now on, from the oldest event held, or from event NUMBER; status 74 when events were lost. --raw \
+               keeps the agent's own line beside each.",
+    },
+    Entry {
+        name: "approvals",
+        usage: "approvals [--json]",
+        about: "list what agents wait for",
+        more: "--json prints an array of objects: id, session, tool, summary, digest, options.",
+    },
+    Entry {
+        name: "approve",
+        usage: "approve ID [--always] [--reason TEXT…]",
+        about: "let an agent do what it asks for",
+        more: "ID as `approvals` shows it, or its beginning. --always: also what is like it, in this session.",
+    },
+    Entry {
+        name: "deny",
+        usage: "deny ID [--always] [--reason TEXT…]",
+        about: "refuse it",
+        more: "The agent is told the reason.",
+    },
+    Entry {
+        name: "answer",
+        usage: "answer ID ANSWER…",
+        about: "answer an agent's question",
+        more: "One word for each part of the question, quoted as for a shell; several labels of one part with commas.",
+    },
+    Entry { name: "interrupt", usage: "interrupt NAME", about: "end the agent's turn", more: "" },
+    Entry { name: "mode", usage: "mode NAME MODE", about: "set how much the agent asks", more: "" },
+    Entry { name: "model", usage: "model NAME MODEL", about: "set the agent's model", more: "" },
+    Entry {
+        name: "rules",
+        usage: "rules NAME",
+        about: "list what is allowed in this session without asking",
+        more: "",
+    },
+    Entry { name: "revoke", usage: "revoke NAME RULE", about: "take such a rule back", more: "" },
     Entry { name: "help", usage: "help [VERB]", about: "this text, or more about one verb", more: "" },
     Entry {
         name: "AGENT",

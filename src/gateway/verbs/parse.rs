@@ -2,6 +2,7 @@
 
 use crate::base::{Name, NameError, printable};
 
+use super::structured::{self, AgentVerb};
 use super::{help_text, split, usage};
 
 /// What the words ask for.
@@ -27,6 +28,8 @@ pub(crate) enum Verb {
     Send(SendVerb),
     /// `show NAME`
     Show { session: Name },
+    /// Something for the agent of a structured session.
+    Agent(AgentVerb),
     /// `help [VERB]`; the text itself.
     Help { text: String },
 }
@@ -114,7 +117,7 @@ pub(crate) enum UsageError {
     Dash { flag: String },
     #[error("{0}")]
     Name(#[from] NameError),
-    #[error("--from takes start or a number of bytes, not {:?}", printable(.0, 64))]
+    #[error("--from takes start or a number, not {:?}", printable(.0, 64))]
     From(String),
     #[error("there is no verb {:?}: `help` lists them", printable(.0, 64))]
     NoVerb(String),
@@ -144,7 +147,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Verb, UsageError> {
         }
         "send" => send(words),
         "help" | "--help" | "-h" => help(words),
-        word => named(word, words),
+        word => structured::parse(word, words).unwrap_or_else(|| named(word, words)),
     }
 }
 
@@ -179,18 +182,23 @@ impl Named {
     }
 }
 
-struct Words<'a> {
+#[derive(Clone, Copy)]
+pub(super) struct Words<'a> {
     rest: &'a [String],
 }
 
 impl<'a> Words<'a> {
-    fn next(&mut self) -> Option<&'a str> {
+    pub(super) fn next(&mut self) -> Option<&'a str> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(first)
     }
 
-    fn name(&mut self, verb: &'static str, what: &'static str) -> Result<Name, UsageError> {
+    pub(super) fn peek(&self) -> Option<&'a str> {
+        self.rest.first().map(String::as_str)
+    }
+
+    pub(super) fn name(&mut self, verb: &'static str, what: &'static str) -> Result<Name, UsageError> {
         let word = self.next().ok_or(UsageError::Missing { verb, what })?;
         if word.starts_with('-') {
             return Err(UsageError::Extra { verb, word: word.to_owned() });
@@ -198,22 +206,22 @@ impl<'a> Words<'a> {
         Ok(word.parse()?)
     }
 
-    fn only_name(mut self, verb: &'static str) -> Result<Name, UsageError> {
+    pub(super) fn only_name(mut self, verb: &'static str) -> Result<Name, UsageError> {
         let name = self.name(verb, "a name")?;
         self.end(verb)?;
         Ok(name)
     }
 
-    fn end(mut self, verb: &'static str) -> Result<(), UsageError> {
+    pub(super) fn end(mut self, verb: &'static str) -> Result<(), UsageError> {
         self.next().map_or(Ok(()), |word| Err(UsageError::Extra { verb, word: word.to_owned() }))
     }
 
-    fn rest(&self) -> Vec<String> {
+    pub(super) fn rest(&self) -> Vec<String> {
         self.rest.to_vec()
     }
 
     /// The value of a flag that was `--flag=VALUE` or is followed by one; empty when nothing follows.
-    fn value(&mut self, flag: &str, inline: Option<&str>) -> Result<String, UsageError> {
+    pub(super) fn value(&mut self, flag: &str, inline: Option<&str>) -> Result<String, UsageError> {
         let value = match inline {
             Some(value) => value,
             None if self.rest.first().is_none_or(|next| next.starts_with("--")) => "",
@@ -269,14 +277,15 @@ fn attach(mut words: Words<'_>) -> Result<Verb, UsageError> {
         match flag {
             "--view" if inline.is_none() => view = true,
             "--from" if from.is_some() => return Err(UsageError::Twice { verb, flag: flag.to_owned() }),
-            "--from" => from = Some(parse_from(&words.value(flag, inline)?)?),
+            "--from" => from = Some(parse_number(&words.value(flag, inline)?)?),
             _ => return Err(UsageError::Extra { verb, word: word.to_owned() }),
         }
     }
     Ok(Verb::Attach(AttachVerb { session, view, from: from.unwrap_or(From::Live) }))
 }
 
-fn parse_from(value: &str) -> Result<From, UsageError> {
+/// `start`, or a number of bytes or events.
+pub(super) fn parse_number(value: &str) -> Result<From, UsageError> {
     match value {
         "start" => Ok(From::Start),
         digits if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {

@@ -4,7 +4,7 @@ use serde_json::json;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::base::printable;
-use crate::wire::v1::{Exit, Session, State, exit::How};
+use crate::wire::v1::{AgentState, Exit, Session, State, exit::How};
 
 /// What an agent may make of a title or a path before it is cut for the screen.
 const LONGEST_CELL: usize = 256;
@@ -79,11 +79,19 @@ pub(crate) fn list_json(sessions: &[Session]) -> String {
                 "created": session.created,
                 "title": session.title,
                 "account": session.account,
+                "mode": session.mode,
+                "agent_state": agent_state(session.agent_state()),
+                "pending": session.pending,
             })
         })
         .collect();
+    ascii_json(&serde_json::Value::Array(values))
+}
+
+/// JSON in one line, LF at the end, in ASCII: nothing in it acts on a terminal.
+pub(super) fn ascii_json(value: &serde_json::Value) -> String {
     let mut out = String::new();
-    for ch in serde_json::Value::Array(values).to_string().chars() {
+    for ch in value.to_string().chars() {
         if (' '..='~').contains(&ch) {
             out.push(ch);
         } else {
@@ -95,14 +103,30 @@ pub(crate) fn list_json(sessions: &[Session]) -> String {
     out
 }
 
-/// `running`, `starting`, or how it ended: `exit 0`, `signal KILL`, `not started`.
+/// `running`, `starting`, what a structured session's agent does, or how it ended: `exit 0`, `signal KILL`, `not started`.
 pub(crate) fn state_text(session: &Session) -> String {
     match session.exit.as_ref().and_then(|exit| exit.how.as_ref()) {
-        _ if session.state() != State::Ended => state_name(session).to_owned(),
+        _ if session.state() != State::Ended => {
+            agent_state(session.agent_state()).unwrap_or_else(|| state_name(session)).to_owned()
+        }
         Some(How::Code(code)) => format!("exit {code}"),
         Some(How::Signal(signal)) => format!("signal {signal}"),
         Some(How::NotStarted(_)) => "not started".to_owned(),
         None => "ended".to_owned(),
+    }
+}
+
+/// What the agent does, where it can be told.
+pub(crate) fn agent_state(state: AgentState) -> Option<&'static str> {
+    match state {
+        AgentState::Unspecified | AgentState::Ended => None,
+        AgentState::Starting => Some("starting"),
+        AgentState::NeedsLogin => Some("needs login"),
+        AgentState::Idle => Some("idle"),
+        AgentState::Working => Some("working"),
+        AgentState::NeedsApproval => Some("needs approval"),
+        AgentState::NeedsAnswer => Some("needs answer"),
+        AgentState::Retrying => Some("retrying"),
     }
 }
 

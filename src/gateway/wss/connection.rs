@@ -495,6 +495,17 @@ pub(super) fn error_message(error: &SessionError, channel: u32) -> v1::Error {
         after_ms: error.after_ms(),
         channel,
         accepted: error.accepted(),
+        ..first_answer(error)
+    }
+}
+
+/// For an answer that came too late: whose was first.
+fn first_answer(error: &SessionError) -> v1::Error {
+    match error {
+        SessionError::AgentRefused(refusal) => {
+            v1::Error { by: refusal.by.clone(), option: refusal.option.clone(), ..v1::Error::default() }
+        }
+        _ => v1::Error::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::connection::error_message;
 use super::outbound::refusal;
+use crate::agents::driver::Refused;
 use crate::base::{AccountName, Name};
 use crate::gateway::error::SessionError;
 use crate::gateway::router::SPAWNER_CODES;
@@ -63,7 +64,7 @@ fn session_errors() -> Vec<SessionError> {
             E::InputTooLong(_) | E::InputFull { .. } | E::Ended { .. } | E::Lives(_) => {}
             E::RateLimited { .. } | E::AuditUnavailable | E::Late(_) | E::HostGone | E::NoSpawner => {}
             // Below.
-            E::Denied(_) | E::Refused { .. } => {}
+            E::Denied(_) | E::Refused { .. } | E::AgentRefused(_) => {}
         }
     }
     let account: AccountName = "x".parse().unwrap();
@@ -75,7 +76,12 @@ fn session_errors() -> Vec<SessionError> {
         Denial::NoTerminal,
     ];
     let refused = SPAWNER_CODES.map(|code| E::Refused { code, message: String::new() });
-    all.into_iter().chain(denials.map(E::Denied)).chain(refused).collect()
+    let by_agents = Refused::CODES.iter().chain(&[("event-gone", false), ("agent-refused", false)]);
+    let by_agents = by_agents.map(|(code, retryable)| {
+        let code = (*code).to_owned();
+        E::AgentRefused(Box::new(v1::AgentRefusal { code, retryable: *retryable, ..Default::default() }))
+    });
+    all.into_iter().chain(denials.map(E::Denied)).chain(refused).chain(by_agents).collect()
 }
 
 /// Codes that stand in the door's and the router's code itself.
@@ -109,7 +115,7 @@ fn every_error_code_is_in_the_document_with_whether_it_may_work_later() {
     sent.extend([InputRefusal::Full, InputRefusal::Gap, InputRefusal::Ended].map(|why| refusal(1, 0, why)));
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gateway");
     let mut literal = Vec::new();
-    for room in ["wss", "router"] {
+    for room in ["wss", "router", "session", "ssh"] {
         written(&sources.join(room), &mut literal);
     }
     assert!(literal.iter().any(|code| code == "no-such-channel"), "the search finds nothing: {literal:?}");

@@ -102,6 +102,9 @@ pub(super) fn outbound(channel: u32, item: ViewerItem) -> Outbound {
         ViewerItem::Event { offset, event } => {
             Body::Event(v1::SessionEvent { channel, offset: offset.0, event: Some(event) })
         }
+        ViewerItem::AgentEvent { number, event } => {
+            Body::AgentEvent(v1::LogEvent { channel, number, event: Some(*event) })
+        }
         ViewerItem::InputTaken { offset } => Body::InputAck(v1::InputAck { channel, offset }),
         ViewerItem::InputRefused { accepted, why } => Body::Error(refusal(channel, accepted, why)),
         ViewerItem::Ended { exit, offset } => Body::Ended(v1::Ended { channel, exit: Some(exit), offset: offset.0 }),
@@ -144,7 +147,15 @@ pub(super) fn refusal(channel: u32, accepted: u64, why: v1::InputRefusal) -> v1:
         v1::InputRefusal::Ended => ("session-ended", "the session has ended; `restart` starts it anew", false),
     };
     let after_ms = if code == "input-full" { 1_000 } else { 0 };
-    v1::Error { code: code.into(), message: message.into(), retryable, after_ms, channel, accepted }
+    v1::Error {
+        code: code.into(),
+        message: message.into(),
+        retryable,
+        after_ms,
+        channel,
+        accepted,
+        ..v1::Error::default()
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ use crate::gateway::error::SessionError;
 use crate::gateway::router::StartRequest;
 use crate::gateway::session::{AttachRequest, Attachment};
 use crate::policy::Verb;
-use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
+use crate::wire::v1::agent_command::Command;
+use crate::wire::v1::agent_request::Request;
+use crate::wire::v1::{self, agent_reply, client_message::Body as Ask, server_message::Body};
 
 /// No request takes longer: the slowest is a start (5 s for the host, then the agent's own launch) or a kill with its
 /// grace; past this the client is told, and what was begun goes on.
@@ -53,6 +55,8 @@ pub(super) fn ask(
             Err(why) => refused(&why),
         },
         Ask::Open(open) => ask_start(gateway, grant, id, start_open(open)),
+        Ask::Approvals(_) => Asked::Reply(Body::Approvals(v1::Approvals { approvals: router.approvals(grant) })),
+        Ask::Agent(request) => ask_agent(gateway, grant, id, request),
         change @ (Ask::Send(_) | Ask::Kill(_) | Ask::Restart(_) | Ask::Rename(_) | Ask::Forget(_)) => {
             ask_change(gateway, grant, id, change)
         }
@@ -114,6 +118,37 @@ fn attach_request(attach: &v1::Attach) -> Result<AttachRequest, &'static str> {
         writer,
         door: Door::Wss.as_str(),
         appearance: attach.appearance.clone().unwrap_or_default(),
+        raw_lines: attach.raw_lines,
+    })
+}
+
+fn ask_agent(gateway: &Gateway, grant: &LiveGrant, id: u64, request: v1::AgentRequest) -> Asked<Attachment> {
+    let session = match gateway.router().find(grant, &request.session, Verb::View) {
+        Ok(session) => session,
+        Err(why) => return refused(&why),
+    };
+    let command = match request.request {
+        None => return Asked::Reply(Body::Error(bad_request("an agent request says what it asks for".into()))),
+        Some(Request::FetchEvent(number)) => {
+            return later(id, async move {
+                let event = session.fetch_event(number).await?;
+                Ok(Body::AgentEvent(v1::LogEvent { channel: 0, number, event: Some(event) }))
+            });
+        }
+        Some(Request::Prompt(prompt)) => Command::Prompt(prompt),
+        Some(Request::CancelPrompt(cancel)) => Command::CancelPrompt(cancel),
+        Some(Request::AnswerPermission(answer)) => Command::AnswerPermission(answer),
+        Some(Request::AnswerQuestion(answer)) => Command::AnswerQuestion(answer),
+        Some(Request::Interrupt(interrupt)) => Command::Interrupt(interrupt),
+        Some(Request::SetMode(set)) => Command::SetMode(set),
+        Some(Request::SetModel(set)) => Command::SetModel(set),
+        Some(Request::RevokeRule(rule)) => Command::RevokeRule(rule),
+    };
+    to_the_end(id, async move {
+        Ok(match session.command(command).await?.result {
+            Some(agent_reply::Result::Prompt(prompt)) => Body::Prompt(prompt),
+            _ => Body::Done(v1::Done { message: "done".into() }),
+        })
     })
 }
 

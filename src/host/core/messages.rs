@@ -101,6 +101,8 @@ impl Core {
                 let offset = self.input.expected(writer_id(&ask.writer)?);
                 self.outbox.control(Body::Writer(WriterIs { request: ask.request, writer: ask.writer, offset }));
             }
+            // For structured sessions; no gateway of ours asks a terminal.
+            B::Question(_) => {}
             B::Forget(_) if self.phase.is_ended() => effects.push(Effect::Leave),
             B::Forget(_) => self.note("asked to forget a session that lives: refused, kill it first"),
         }

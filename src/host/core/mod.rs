@@ -47,6 +47,8 @@ const LOG_LINE: usize = 300;
 pub(super) struct Now {
     pub(super) at: Instant,
     pub(super) unix: u64,
+    /// The same in milliseconds.
+    pub(super) millis: u64,
 }
 
 /// Something that happened outside.
@@ -58,8 +60,8 @@ pub(super) enum Event {
     LinkDown,
     /// A message came over the link.
     Message(ToHost),
-    /// Nobody has the terminal open.
-    PtyClosed,
+    /// Nobody has the agent's output open.
+    OutputClosed,
     /// The agent is over, or never began.
     Exited(Exit),
     /// A line for the host's log; may hold a stranger's text.
@@ -154,7 +156,7 @@ impl Core {
             Event::LinkUp(hello) => self.link_up(&hello, &mut effects),
             Event::LinkDown => self.link_down(),
             Event::Message(message) => self.message(message, now, &mut effects),
-            Event::PtyClosed => self.pty_closed(now, &mut effects),
+            Event::OutputClosed => self.pty_closed(now, &mut effects),
             Event::Exited(exit) => self.exited(exit, now, &mut effects),
             Event::Log(line) => self.note(&line),
             Event::Tick => self.tick(now, &mut effects),

@@ -22,8 +22,8 @@ struct Rig {
 impl Rig {
     fn new(ring: usize) -> Self {
         let session = Session { name: "s".into(), ..Session::default() };
-        let core = Core::new(Launch { session: Some(session), chosen: None }, LogId::from_bytes([9; 16]), ring);
-        Self { core, now: Now { at: Instant::now(), unix: 1000 }, decoder: LinkDecoder::default() }
+        let core = Core::new(Launch { session: Some(session), ..Launch::default() }, LogId::from_bytes([9; 16]), ring);
+        Self { core, now: Now { at: Instant::now(), unix: 1000, millis: 1_000_000 }, decoder: LinkDecoder::default() }
     }
 
     fn linked(ring: usize) -> Self {
@@ -90,7 +90,8 @@ impl Rig {
     }
 
     fn pass(&mut self, time: Duration) {
-        self.now = Now { at: self.now.at + time, unix: self.now.unix + time.as_secs() };
+        let millis = self.now.millis + time.as_millis() as u64;
+        self.now = Now { at: self.now.at + time, unix: self.now.unix + time.as_secs(), millis };
     }
 
     fn typed(&mut self) -> Vec<u8> {
@@ -433,7 +434,7 @@ fn the_end_comes_after_the_last_byte_and_stays_until_forgotten() {
     rig.print(b"last words");
     let mut frames = rig.frames();
     rig.core.outbox.taken(crate::base::WriterId::from_bytes([3; 16]), 4, 0, rig.now.at);
-    assert_eq!(rig.apply(Event::PtyClosed), [Effect::ClosePty]);
+    assert_eq!(rig.apply(Event::OutputClosed), [Effect::ClosePty]);
     assert_eq!(rig.apply(Event::Exited(code(4))), [], "the first news counts");
     frames.extend(rig.frames());
     let Some(Frame::Control(last)) = frames.last() else { panic!("{frames:?}") };

@@ -16,6 +16,7 @@ use prost::Message;
 
 use super::core::Core;
 use super::event_loop::{EventLoop, Outside};
+use super::terminal::Terminal;
 use crate::base::{LogId, WinSize};
 use crate::sys::credentials::current_uid;
 use crate::sys::process::Process;
@@ -26,7 +27,7 @@ use crate::wire::v1::{ForgetHost, Launch, LinkHello, Live, Read, Session, ToGate
 use crate::wire::{Frame, LinkDecoder, encode_control_to_host};
 
 fn launch() -> Launch {
-    Launch { session: Some(Session { name: "s".into(), ..Session::default() }), chosen: None }
+    Launch { session: Some(Session { name: "s".into(), ..Session::default() }), ..Launch::default() }
 }
 
 /// A wait that lasts so long is a failure, however slow the machine.
@@ -46,6 +47,7 @@ struct Host {
 struct Prepared {
     dir: PathBuf,
     outside: Outside,
+    pty: PtyMaster,
 }
 
 /// A gateway's end of the link.
@@ -116,7 +118,6 @@ impl Prepared {
             .unwrap();
         drop(pair.terminal);
         let outside = Outside {
-            pty: Some(PtyMaster::new(pair.master).unwrap()),
             listener: listen("link"),
             hooks: Some(listen("hook")),
             agent: Some(Process::open(agent.id() as i32).unwrap()),
@@ -125,14 +126,14 @@ impl Prepared {
             gateway_uid,
             account_uid: current_uid(),
         };
-        Self { dir, outside }
+        Self { dir, outside, pty: PtyMaster::new(pair.master).unwrap() }
     }
 
     fn run(self, ring: usize) -> Host {
-        let Self { dir, outside } = self;
+        let Self { dir, outside, pty } = self;
         let thread = std::thread::spawn(move || {
             let core = Core::new(launch(), LogId::from_bytes([1; 16]), ring);
-            EventLoop::new(core, outside).run()
+            EventLoop::new(Terminal::new(core, pty), outside).run()
         });
         Host { dir, thread }
     }

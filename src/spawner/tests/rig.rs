@@ -266,6 +266,8 @@ fn table(dir: &Path, agent: &str) -> Table {
         env_file: None,
         free_args: false,
         login_shell: false,
+        driver: None,
+        structured_args: Vec::new(),
     };
     let shell = AgentSpec { name: "shell".parse().unwrap(), command: Vec::new(), login_shell: true, ..agent.clone() };
     let forbidden = AgentSpec { name: "forbidden".parse().unwrap(), ..agent.clone() };

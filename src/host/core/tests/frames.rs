@@ -139,7 +139,7 @@ fn the_last_picture_is_marked_as_such() {
     rig.work();
     rig.print(b" and after");
     rig.apply(Event::Exited(Exit::default()));
-    rig.apply(Event::PtyClosed);
+    rig.apply(Event::OutputClosed);
     rig.say(to_host::Body::NextFrame(NextFrame { viewer: 4, full: true }));
     rig.pass(FRAME_INTERVAL);
     rig.work();

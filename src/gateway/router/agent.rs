@@ -1,0 +1,118 @@
+//! What may be asked of the agents of structured sessions, by whom, and what of it is written down. Knows no door.
+
+use super::{Router, SessionHandle, may};
+use crate::audit::{Entry, Event, Field};
+use crate::gateway::authority::LiveGrant;
+use crate::gateway::error::SessionError;
+use crate::gateway::session::Session;
+use crate::gateway::verbs::find_request;
+use crate::policy::Verb;
+use crate::wire::v1::agent_command::Command;
+use crate::wire::v1::{self, AgentReply};
+
+impl Router {
+    /// Everything that agents wait for in the sessions that this grant may see.
+    pub(crate) fn approvals(&self, grant: &LiveGrant) -> Vec<v1::Approval> {
+        let mut sessions: Vec<Session> =
+            self.all().into_iter().filter(|session| may(grant, Verb::List, session).is_ok()).collect();
+        sessions.sort_by_key(|session| session.summary().created);
+        sessions.iter().flat_map(waiting).collect()
+    }
+
+    /// The session in which this request waits, by the request's id or its beginning.
+    pub(crate) fn find_request(
+        &self,
+        grant: &LiveGrant,
+        id: &str,
+    ) -> Result<(SessionHandle, v1::Approval), SessionError> {
+        let approval = find_request(&self.approvals(grant), id)
+            .map_err(|message| SessionError::Refused { code: "no-such-request", message })?;
+        Ok((self.find(grant, &approval.session, Verb::View)?, approval))
+    }
+}
+
+fn waiting(session: &Session) -> Vec<v1::Approval> {
+    let name = session.summary().name;
+    let Some(agent) = session.agent_summary().filter(|_| !session.has_ended()) else { return Vec::new() };
+    let approval = || v1::Approval { session: name.clone(), ..v1::Approval::default() };
+    let permissions = agent.permissions.into_iter().map(|one| v1::Approval { permission: Some(one), ..approval() });
+    let questions = agent.questions.into_iter().map(|one| v1::Approval { question: Some(one), ..approval() });
+    permissions.chain(questions).collect()
+}
+
+impl SessionHandle {
+    /// What its agent does and waits for.
+    pub(crate) fn agent_summary(&self) -> Option<v1::AgentSummary> {
+        self.session.agent_summary()
+    }
+
+    /// Hands a command to the agent. The audit entry is there before the agent hears of it.
+    pub(crate) async fn command(&self, command: Command) -> Result<AgentReply, SessionError> {
+        for verb in needs(&command) {
+            may(&self.grant, *verb, &self.session)?;
+        }
+        if let Command::Prompt(prompt) = &command {
+            self.grant.count_input(prompt.text.len())?;
+        }
+        self.journal.append(&self.entry_of(&command))?;
+        let answered = answer_of(&command).map(|(id, ..)| id.to_owned());
+        let who = self.grant.who().to_owned();
+        let result = self.session.command(v1::AgentCommand { who, command: Some(command) }).await;
+        if let (Some(id), Err(error)) = (answered, &result) {
+            let lost = self.entry(Event::AnswerLost).text(Field::Request, &id).text(Field::Code, error.code());
+            self.journal.note(&lost);
+        }
+        result
+    }
+
+    /// The whole event of this number.
+    pub(crate) async fn fetch_event(&self, number: u64) -> Result<v1::AgentEvent, SessionError> {
+        may(&self.grant, Verb::View, &self.session)?;
+        self.session.fetch_event(number).await
+    }
+
+    fn entry_of(&self, command: &Command) -> Entry {
+        if let Some((id, digest, option)) = answer_of(command) {
+            let entry = self.entry(Event::Answer).text(Field::Request, id);
+            return entry.text(Field::Digest, digest).text(Field::Option, option);
+        }
+        let entry = self.entry(Event::Act);
+        match command {
+            Command::Prompt(prompt) => {
+                let length = i64::try_from(prompt.text.len()).unwrap_or(i64::MAX);
+                entry.text(Field::Act, "prompt").text(Field::Request, &prompt.id).number(Field::Bytes, length)
+            }
+            Command::CancelPrompt(cancel) => entry.text(Field::Act, "cancel-prompt").text(Field::Request, &cancel.id),
+            Command::SetMode(set) => entry.text(Field::Act, "set-mode").text(Field::Target, &set.mode),
+            Command::SetModel(set) => entry.text(Field::Act, "set-model").text(Field::Target, &set.model),
+            Command::RevokeRule(rule) => entry.text(Field::Act, "revoke-rule").text(Field::Target, &rule.id),
+            Command::Interrupt(_) | Command::AnswerPermission(_) | Command::AnswerQuestion(_) => {
+                entry.text(Field::Act, "interrupt")
+            }
+        }
+    }
+}
+
+/// The rights that a command needs. A mode may be one in which nobody is asked any more, so it is as good as an approval.
+fn needs(command: &Command) -> &'static [Verb] {
+    match command {
+        Command::AnswerPermission(_) | Command::RevokeRule(_) => &[Verb::Approve],
+        Command::SetMode(_) => &[Verb::Prompt, Verb::Approve],
+        Command::Prompt(_)
+        | Command::CancelPrompt(_)
+        | Command::AnswerQuestion(_)
+        | Command::Interrupt(_)
+        | Command::SetModel(_) => &[Verb::Prompt],
+    }
+}
+
+/// Request, digest and option of an answer.
+fn answer_of(command: &Command) -> Option<(&str, &str, &str)> {
+    match command {
+        Command::AnswerPermission(answer) => Some((&answer.id, &answer.digest, &answer.option)),
+        Command::AnswerQuestion(answer) => {
+            Some((&answer.id, &answer.digest, if answer.declined { "declined" } else { "answered" }))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,235 @@
+//! The verbs of structured sessions: words in, what they ask for out; does not know which sessions and requests exist.
+
+use super::parse::{From, UsageError, Verb, Words, parse_number};
+use crate::base::Name;
+
+/// What is asked of an agent that speaks in events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AgentVerb {
+    /// `prompt NAME TEXT…`
+    Prompt(PromptVerb),
+    /// `events NAME`
+    Events(EventsVerb),
+    /// `approvals`
+    Approvals { json: bool },
+    /// `approve ID` and `deny ID`
+    Decide(DecideVerb),
+    /// `answer ID TEXT…`: a question.
+    Answer { request: String, answers: Vec<String> },
+    /// `interrupt NAME`
+    Interrupt { session: Name },
+    /// `mode NAME MODE`
+    Mode { session: Name, mode: String },
+    /// `model NAME MODEL`
+    Model { session: Name, model: String },
+    /// `rules NAME`
+    Rules { session: Name },
+    /// `revoke NAME RULE`
+    Revoke { session: Name, rule: String },
+}
+
+/// `prompt`: what to say, and what of the answer is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PromptVerb {
+    pub(crate) session: Name,
+    pub(crate) text: String,
+    /// Every event as JSON instead of the answer's text.
+    pub(crate) json: bool,
+    /// Until the turn is over.
+    pub(crate) wait: bool,
+}
+
+/// `events`: from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventsVerb {
+    pub(crate) session: Name,
+    pub(crate) from: From,
+    /// With the agent's own lines.
+    pub(crate) raw: bool,
+}
+
+/// `approve` or `deny`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DecideVerb {
+    /// A request's id or its beginning.
+    pub(crate) request: String,
+    pub(crate) allow: bool,
+    /// From now on, in this session.
+    pub(crate) always: bool,
+    /// Told to the agent.
+    pub(crate) reason: String,
+}
+
+/// The verb of this name, if it is one of these.
+pub(super) fn parse(verb: &str, words: Words<'_>) -> Option<Result<Verb, UsageError>> {
+    let parsed = match verb {
+        "prompt" => prompt(words).map(AgentVerb::Prompt),
+        "events" => events(words).map(AgentVerb::Events),
+        "approvals" => approvals(words),
+        "approve" => decide("approve", words),
+        "deny" => decide("deny", words),
+        "answer" => answer(words),
+        "interrupt" => words.only_name("interrupt").map(|session| AgentVerb::Interrupt { session }),
+        "rules" => words.only_name("rules").map(|session| AgentVerb::Rules { session }),
+        "mode" => pair("mode", "a mode", words).map(|(session, mode)| AgentVerb::Mode { session, mode }),
+        "model" => pair("model", "a model", words).map(|(session, model)| AgentVerb::Model { session, model }),
+        "revoke" => pair("revoke", "a rule", words).map(|(session, rule)| AgentVerb::Revoke { session, rule }),
+        _ => return None,
+    };
+    Some(parsed.map(Verb::Agent))
+}
+
+/// Flags count before the name and before the text; after `--` everything is text.
+fn prompt(mut words: Words<'_>) -> Result<PromptVerb, UsageError> {
+    let (mut json, mut wait) = (false, true);
+    let mut flags = |words: &mut Words<'_>| {
+        loop {
+            match words.peek() {
+                Some("--json") => json = true,
+                Some("--no-wait") => wait = false,
+                _ => return,
+            }
+            words.next();
+        }
+    };
+    flags(&mut words);
+    let session = words.name("prompt", "the name of a session")?;
+    flags(&mut words);
+    let mut text = words.rest();
+    if text.first().is_some_and(|word| word == "--") {
+        text.remove(0);
+    }
+    if text.is_empty() {
+        return Err(UsageError::Missing { verb: "prompt", what: "a text" });
+    }
+    Ok(PromptVerb { session, text: text.join(" "), json, wait })
+}
+
+fn events(mut words: Words<'_>) -> Result<EventsVerb, UsageError> {
+    let verb = "events";
+    let session = words.name(verb, "the name of a session")?;
+    let (mut from, mut raw) = (None, false);
+    while let Some(word) = words.next() {
+        let (flag, inline) = word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));
+        match flag {
+            "--raw" if inline.is_none() => raw = true,
+            "--from" if from.is_some() => return Err(UsageError::Twice { verb, flag: flag.to_owned() }),
+            "--from" => from = Some(parse_number(&words.value(flag, inline)?)?),
+            _ => return Err(UsageError::Extra { verb, word: word.to_owned() }),
+        }
+    }
+    Ok(EventsVerb { session, from: from.unwrap_or(From::Live), raw })
+}
+
+fn approvals(mut words: Words<'_>) -> Result<AgentVerb, UsageError> {
+    match words.next() {
+        None => Ok(AgentVerb::Approvals { json: false }),
+        Some("--json") => words.end("approvals").map(|()| AgentVerb::Approvals { json: true }),
+        Some(word) => Err(UsageError::Extra { verb: "approvals", word: word.to_owned() }),
+    }
+}
+
+fn decide(verb: &'static str, mut words: Words<'_>) -> Result<AgentVerb, UsageError> {
+    let request = request(verb, &mut words)?;
+    let (mut always, mut reason) = (false, None);
+    while let Some(word) = words.next() {
+        let (flag, inline) = word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));
+        match flag {
+            "--always" if inline.is_none() => always = true,
+            // To the end: ssh joins its words, so quotes around the text are gone.
+            "--reason" => {
+                let text: Vec<String> = inline.map(str::to_owned).into_iter().chain(words.rest()).collect();
+                if text.is_empty() {
+                    return Err(UsageError::Missing { verb, what: "a text after --reason" });
+                }
+                reason = Some(text.join(" "));
+                break;
+            }
+            _ => return Err(UsageError::Extra { verb, word: word.to_owned() }),
+        }
+    }
+    let reason = reason.unwrap_or_default();
+    Ok(AgentVerb::Decide(DecideVerb { request, allow: verb == "approve", always, reason }))
+}
+
+/// One word for each part of the question; a part's words are joined by quotes, as for any shell.
+fn answer(mut words: Words<'_>) -> Result<AgentVerb, UsageError> {
+    let request = request("answer", &mut words)?;
+    let answers = words.rest();
+    if answers.is_empty() {
+        return Err(UsageError::Missing { verb: "answer", what: "an answer for each question" });
+    }
+    Ok(AgentVerb::Answer { request, answers })
+}
+
+fn request(verb: &'static str, words: &mut Words<'_>) -> Result<String, UsageError> {
+    match words.next() {
+        Some(word) if !word.starts_with('-') && !word.is_empty() => Ok(word.to_owned()),
+        Some(word) => Err(UsageError::Extra { verb, word: word.to_owned() }),
+        None => Err(UsageError::Missing { verb, what: "the id of a request" }),
+    }
+}
+
+fn pair(verb: &'static str, what: &'static str, mut words: Words<'_>) -> Result<(Name, String), UsageError> {
+    let session = words.name(verb, "the name of a session")?;
+    let value = words.next().ok_or(UsageError::Missing { verb, what })?.to_owned();
+    words.end(verb)?;
+    Ok((session, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::verbs::{parse, split};
+
+    fn verb(line: &str) -> Result<AgentVerb, String> {
+        match parse(&split(line).unwrap()) {
+            Ok(Verb::Agent(verb)) => Ok(verb),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn words_become_what_they_ask_for() {
+        let session: Name = "s".parse().unwrap();
+        let prompt = |text: &str, json, wait| {
+            Ok(AgentVerb::Prompt(PromptVerb { session: session.clone(), text: text.into(), json, wait }))
+        };
+        assert_eq!(verb("prompt s fix it --json"), prompt("fix it --json", false, true));
+        assert_eq!(verb("prompt --no-wait s --json 'fix  it'"), prompt("fix  it", true, false));
+        assert_eq!(verb("prompt s -- --json"), prompt("--json", false, true));
+        let events = |from, raw| Ok(AgentVerb::Events(EventsVerb { session: session.clone(), from, raw }));
+        assert_eq!(verb("events s"), events(From::Live, false));
+        assert_eq!(verb("events s --raw --from=7"), events(From::Offset(7), true));
+        let decide = |allow, always, reason: &str| {
+            Ok(AgentVerb::Decide(DecideVerb { request: "r1".into(), allow, always, reason: reason.into() }))
+        };
+        assert_eq!(verb("approve r1 --always"), decide(true, true, ""));
+        assert_eq!(verb("deny r1 --reason 'not now'"), decide(false, false, "not now"));
+        assert_eq!(verb("deny r1 --reason=not now --always"), decide(false, false, "not now --always"));
+        assert_eq!(
+            verb("answer r1 red 'dark blue'"),
+            Ok(AgentVerb::Answer { request: "r1".into(), answers: vec!["red".into(), "dark blue".into()] })
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_says_what_would() {
+        for line in [
+            "prompt s",
+            "prompt",
+            "events s 7",
+            "approve",
+            "approve -x",
+            "deny r --always=1",
+            "answer r",
+            "mode s",
+            "approvals x",
+        ] {
+            let verb_name = line.split(' ').next().unwrap();
+            let error = verb(line).unwrap_err();
+            assert!(error.contains(&format!("{verb_name} ")), "{line}: {error}");
+        }
+    }
+}

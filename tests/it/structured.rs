@@ -1,0 +1,275 @@
+//! Structured sessions with the real Claude Code: events, prompts and approvals through every door.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use portcullis::wire::v1::agent_event::Kind;
+use portcullis::wire::v1::agent_request::Request;
+use portcullis::wire::v1::{
+    self, AgentState, OptionKind, PromptPhase, client_message::Body as Ask, server_message::Body as Say,
+};
+use serde_json::Value;
+
+use crate::support::agents::{FakeModel, prepare, unique_word};
+use crate::support::client::{Heard, Wss};
+use crate::support::place::{Mode, Place, describe};
+use crate::support::{HANG, eventually};
+
+/// A place with the real agents in front of a scripted model, and one structured session `talk`.
+struct Talk {
+    place: Place,
+    model: FakeModel,
+}
+
+impl Talk {
+    fn start() -> Self {
+        let model = FakeModel::start();
+        let mut place = Place::new(Mode::Root);
+        prepare(&mut place, &model);
+        place.serve();
+        let talk = Self { place, model };
+        talk.ssh(&["new", "claude", "--mode", "structured", "--name", "talk"]);
+        talk
+    }
+
+    /// Runs a verb over a real ssh; its output.
+    fn ssh(&self, words: &[&str]) -> String {
+        let told = self.place.ssh(&[], words).output().unwrap();
+        assert!(told.status.success(), "{words:?}: {}\n{}", describe(&told), self.place.console());
+        String::from_utf8(told.stdout).unwrap()
+    }
+
+    fn home(&self) -> PathBuf {
+        let list: Value = serde_json::from_str(&self.ssh(&["ls", "--json"])).unwrap();
+        list[0]["directory"].as_str().unwrap().into()
+    }
+
+    /// The requests that wait, once there is one.
+    fn waiting(&self) -> Value {
+        eventually("a request waits", || {
+            let list: Value = serde_json::from_str(&self.ssh(&["approvals", "--json"])).unwrap();
+            (list.as_array().unwrap().len() == 1).then(|| list[0].clone())
+        })
+    }
+}
+
+/// A viewer of events.
+struct Watch {
+    wss: Wss,
+    attached: v1::Attached,
+}
+
+impl Watch {
+    async fn start(place: &Place, cursor: Option<v1::Cursor>, from_start: bool) -> Self {
+        let mut wss = Wss::login(place).await;
+        let mode = v1::ViewerMode::Events.into();
+        let attach = v1::Attach { session: "talk".into(), channel: 1, mode, cursor, from_start, ..Default::default() };
+        let attached = wss.attach(attach).await;
+        Self { wss, attached }
+    }
+
+    /// The next event.
+    async fn next(&mut self) -> (u64, Kind) {
+        loop {
+            let heard = tokio::time::timeout(HANG, self.wss.next()).await.expect("no event");
+            match heard {
+                Heard::Said(_, Say::AgentEvent(event)) => return (event.number, event.event.unwrap().kind.unwrap()),
+                Heard::Closed(why) => panic!("closed: {why:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything up to the first event that `is` wants, which comes last.
+    async fn until(&mut self, is: impl Fn(&Kind) -> bool) -> Vec<Kind> {
+        let mut seen = Vec::new();
+        loop {
+            let (_, kind) = self.next().await;
+            let over = is(&kind);
+            seen.push(kind);
+            if over {
+                return seen;
+            }
+        }
+    }
+
+    async fn ask(&mut self, request: Request) -> Say {
+        self.wss.ask(Ask::Agent(v1::AgentRequest { session: "talk".into(), request: Some(request) })).await
+    }
+}
+
+fn prompt(id: &str, text: &str) -> Request {
+    Request::Prompt(v1::Prompt { id: id.into(), text: text.into() })
+}
+
+fn is_over(id: &str) -> impl Fn(&Kind) -> bool {
+    move |kind| matches!(kind, Kind::Prompt(state) if state.id == id && state.phase() >= PromptPhase::Finished)
+}
+
+fn said(events: &[Kind]) -> String {
+    let text = |kind: &Kind| match kind {
+        Kind::Message(chunk) if chunk.whole => Some(chunk.text.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(text).collect()
+}
+
+#[test]
+fn a_prompt_over_ssh_prints_the_answer_and_ls_tells_what_the_agent_does() {
+    let talk = Talk::start();
+    let word = unique_word();
+    talk.model.answers_next(&format!("say: {word}"));
+    let answer = talk.ssh(&["prompt", "talk", "what is the word?"]);
+    assert!(answer.contains(&word), "{answer}");
+    let list: Value = serde_json::from_str(&talk.ssh(&["ls", "--json"])).unwrap();
+    assert_eq!((list[0]["mode"].as_str(), list[0]["agent_state"].as_str()), (Some("structured"), Some("idle")));
+    let events = talk.place.ssh(&[], &["events", "talk", "--from", "start"]).stdout(Stdio::piped()).spawn().unwrap();
+    talk.ssh(&["kill", "talk"]);
+    let printed = events.wait_with_output().unwrap();
+    let text = String::from_utf8(printed.stdout).unwrap();
+    let numbers: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|event| event["number"].as_str().unwrap_or("0").parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "no event is missing\n{text}");
+    assert!(text.contains(&word), "{text}");
+}
+
+#[tokio::test]
+async fn two_clients_race_for_an_approval_and_the_file_is_there_when_it_was_allowed() {
+    let talk = Talk::start();
+    let (mut one, mut two) =
+        (Watch::start(&talk.place, None, false).await, Watch::start(&talk.place, None, false).await);
+    let file = talk.home().join(format!("made-by-{}", unique_word()));
+    talk.model.answers_next(&format!("run: touch {}", file.display()));
+    assert!(matches!(one.ask(prompt("p1", "make it")).await, Say::Prompt(_)));
+    let asked = one.until(|kind| matches!(kind, Kind::PermissionAsked(_))).await.pop();
+    let Some(Kind::PermissionAsked(asked)) = asked else { unreachable!() };
+    let waiting = talk.waiting();
+    assert_eq!((waiting["id"].as_str(), waiting["digest"].as_str()), (Some(&asked.id[..]), Some(&asked.digest[..])));
+    assert!(!file.exists(), "nothing is approved by default");
+    let option = |kind| asked.options.iter().find(|option| option.kind() == kind).unwrap().id.clone();
+    let answer = |digest: &str, option: String| {
+        let (id, digest) = (asked.id.clone(), digest.to_owned());
+        Request::AnswerPermission(v1::AnswerPermission { id, digest, option, ..Default::default() })
+    };
+    let mut other = asked.digest.clone();
+    let last = if other.pop() == Some('0') { '1' } else { '0' };
+    other.push(last);
+    let Say::Error(refused) = one.ask(answer(&other, option(OptionKind::AllowOnce))).await else { panic!("taken") };
+    assert_eq!(refused.code, "digest-mismatch");
+    assert!(!file.exists());
+
+    let (first, second) = tokio::join!(
+        one.ask(answer(&asked.digest, option(OptionKind::AllowOnce))),
+        two.ask(answer(&asked.digest, option(OptionKind::AllowOnce)))
+    );
+    let lost: Vec<&v1::Error> = [&first, &second]
+        .into_iter()
+        .filter_map(|said| if let Say::Error(error) = said { Some(error) } else { None })
+        .collect();
+    assert!(
+        matches!(lost[..], [error] if error.code == "already-resolved" && !error.by.is_empty()),
+        "{first:?} {second:?}"
+    );
+    for watch in [&mut one, &mut two] {
+        let closed = watch.until(|kind| matches!(kind, Kind::PermissionClosed(_))).await.pop();
+        let Some(Kind::PermissionClosed(closed)) = closed else { unreachable!() };
+        assert_eq!((closed.id, closed.outcome), (asked.id.clone(), v1::Closing::Allowed.into()));
+    }
+    one.until(is_over("p1")).await;
+    assert!(file.exists(), "allowed");
+    std::fs::remove_file(&file).unwrap();
+    let audit = talk.place.audit();
+    let answers: Vec<&Value> = audit.iter().filter(|entry| entry["event"] == "answer").collect();
+    assert_eq!(answers.len(), 3);
+    assert!(answers.iter().all(|entry| entry["option"].is_string() && entry["key"].is_string()));
+    assert_eq!(audit.iter().filter(|entry| entry["event"] == "answer-lost").count(), 2);
+}
+
+#[tokio::test]
+async fn a_denied_tool_does_nothing_and_the_agent_goes_on() {
+    let talk = Talk::start();
+    let mut watch = Watch::start(&talk.place, None, false).await;
+    let file = talk.home().join(format!("denied-{}", unique_word()));
+    talk.model.answers_next(&format!("run: touch {}", file.display()));
+    watch.ask(prompt("p1", "make it")).await;
+    let id = talk.waiting()["id"].as_str().unwrap().to_owned();
+    talk.ssh(&["deny", &id, "--reason", "not today"]);
+    watch.until(is_over("p1")).await;
+    assert!(!file.exists(), "denied");
+    let late = talk.place.ssh(&[], &["approve", &id]).output().unwrap();
+    assert_eq!(late.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&late.stderr).contains("no agent waits for"), "{}", describe(&late));
+    let word = unique_word();
+    talk.model.answers_next(&format!("say: {word}"));
+    watch.ask(prompt("p2", "go on")).await;
+    assert!(said(&watch.until(is_over("p2")).await).contains(&word));
+}
+
+#[tokio::test]
+async fn the_gateway_dies_with_an_approval_open_and_nothing_is_lost() {
+    let talk = Talk::start();
+    let file = talk.home().join(format!("later-{}", unique_word()));
+    let mut watch = Watch::start(&talk.place, None, false).await;
+    talk.model.answers_next(&format!("run: touch {}", file.display()));
+    watch.ask(prompt("p1", "make it")).await;
+    let mut next = watch.attached.offset;
+    let asked = loop {
+        let (number, kind) = watch.next().await;
+        assert_eq!(number, next);
+        next = number + 1;
+        if let Kind::PermissionAsked(asked) = kind {
+            break asked;
+        }
+    };
+    let gateway = talk.place.gateway_pid();
+    assert!(std::process::Command::new("kill").args(["-9", &gateway.to_string()]).status().unwrap().success());
+    eventually("another gateway serves", || (talk.place.gateway_pid() != gateway).then_some(()));
+    let log_id = watch.attached.log_id.clone();
+    let mut back = Watch::start(&talk.place, Some(v1::Cursor { log_id, offset: next }), false).await;
+    assert_eq!(back.attached.verdict(), v1::Verdict::Continuous);
+    let summary = back.attached.agent.clone().unwrap();
+    assert_eq!(
+        summary.permissions.first().map(|open| open.id.clone()),
+        Some(asked.id.clone()),
+        "in every attach reply"
+    );
+    assert_eq!(summary.state.unwrap().state(), AgentState::NeedsApproval);
+    // The same prompt again is the same prompt; the id with another text is a mistake.
+    assert!(
+        matches!(back.ask(prompt("p1", "make it")).await, Say::Prompt(state) if state.phase() == PromptPhase::HandedOver)
+    );
+    assert!(
+        matches!(back.ask(prompt("p1", "make another")).await, Say::Error(error) if error.code == "prompt-id-reused")
+    );
+    talk.ssh(&["approve", &asked.id]);
+    let mut numbers = next;
+    loop {
+        let (number, kind) = back.next().await;
+        assert_eq!(number, numbers, "no hole across the restart");
+        numbers += 1;
+        if is_over("p1")(&kind) {
+            break;
+        }
+    }
+    assert!(file.exists());
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_with_the_agents_own_history() {
+    let talk = Talk::start();
+    let mut watch = Watch::start(&talk.place, None, false).await;
+    watch.ask(prompt("p1", "say: one")).await;
+    watch.until(is_over("p1")).await;
+    talk.ssh(&["restart", "talk"]);
+    let log_id = watch.attached.log_id.clone();
+    let mut again = Watch::start(&talk.place, Some(v1::Cursor { log_id, offset: 3 }), false).await;
+    assert_eq!(again.attached.verdict(), v1::Verdict::Reset);
+    again.ask(prompt("p2", "say: two")).await;
+    let events = again.until(is_over("p2")).await;
+    let started = events.iter().find_map(|kind| if let Kind::Started(started) = kind { Some(started) } else { None });
+    assert!(started.is_some_and(|started| started.resumed), "{events:?}");
+}
