@@ -155,3 +155,44 @@ fn every_recorded_turn_ends_and_leaves_nothing_open() {
         assert!(matches!(driver.condition, Condition::Ended(_)));
     }
 }
+
+#[test]
+fn an_agent_that_is_too_old_or_silent_says_so() {
+    let ready = br#"{"type":"control_response","response":{"subtype":"success","request_id":"portcullis-1"}}"#;
+    let mut silent = driver("prompt");
+    silent.start(0);
+    let wake = silent.wake().unwrap();
+    assert_eq!(silent.tick(wake - 1), []);
+    let told = format!("{:?}", silent.tick(wake));
+    assert!(told.contains("no answer to the handshake"), "{told}");
+    assert_eq!(silent.wake(), None);
+    let prompt = || Command::Prompt { id: "p1".into(), text: "x".into() };
+    assert_eq!(silent.command(wake, prompt()).unwrap_err().code(), "busy");
+    silent.line(wake, ready);
+    silent.command(wake, prompt()).unwrap();
+    silent.line(wake, br#"{"type":"system","subtype":"init","claude_code_version":"1.0.99"}"#);
+    silent.line(wake, br#"{"type":"result","subtype":"success"}"#);
+    assert_eq!(silent.command(wake, prompt()).unwrap_err().code(), "agent-too-old");
+}
+
+#[test]
+fn what_the_agent_refuses_has_not_happened() {
+    let ready = br#"{"type":"control_response","response":{"subtype":"success","request_id":"portcullis-1"}}"#;
+    let mut driver = driver("prompt");
+    driver.start(0);
+    assert_eq!(driver.command(0, Command::SetMode("plan".into())).unwrap_err().code(), "busy");
+    driver.line(0, ready);
+    driver.command(0, Command::SetMode("auto".into())).unwrap();
+    let no =
+        br#"{"type":"control_response","response":{"subtype":"error","request_id":"portcullis-2","error":"no auto"}}"#;
+    let told = format!("{:?}", driver.line(0, no));
+    assert!(told.contains("no auto") && !told.contains("ModeChanged"), "{told}");
+    for (command, code) in [
+        (Command::SetMode("bypassPermissions".into()), "not-offered"),
+        (Command::SetModel("a\nb".into()), "not-offered"),
+        (Command::Interrupt, "not-working"),
+        (Command::Decline { id: "x".into(), reason: String::new() }, "no-such-permission"),
+    ] {
+        assert_eq!(driver.command(0, command).unwrap_err().code(), code);
+    }
+}
