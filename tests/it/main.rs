@@ -32,6 +32,8 @@ mod service;
 mod ssh_door;
 mod stalled;
 mod structured;
+mod structured_faults;
+mod structured_turns;
 mod support;
 mod terminals;
 mod typing;
