@@ -1,10 +1,15 @@
 //! What each agent is: its command, declared options and environment; starts nothing and reads nothing.
 
+pub mod acp;
 pub mod driver;
 pub mod environment;
+mod event;
+mod few;
 pub mod limits;
+pub mod lines;
 mod names;
 mod options;
+pub mod pipe;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
