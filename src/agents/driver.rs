@@ -207,7 +207,7 @@ pub enum Refused {
 
 impl Refused {
     /// Every code, and whether the same command may be taken later.
-    pub const CODES: [(&'static str, bool); 19] = [
+    pub const CODES: [(&'static str, bool); 20] = [
         ("unsupported", false),
         ("not-working", false),
         ("busy", true),
@@ -227,6 +227,7 @@ impl Refused {
         ("too-many-rules", false),
         ("agent-too-old", false),
         ("not-offered", false),
+        ("other-protocol", false),
     ];
 
     /// Stable, lower case with dashes.

@@ -32,6 +32,7 @@ mod service;
 mod ssh_door;
 mod stalled;
 mod structured;
+mod structured_acp;
 mod structured_faults;
 mod structured_turns;
 mod support;

@@ -159,3 +159,46 @@ async fn a_key_without_approve_prompts_but_decides_nothing() {
         assert!(matches!(&said, Say::Error(error) if error.code == "not-allowed"), "{request:?}: {said:?}");
     }
 }
+
+#[tokio::test]
+async fn a_program_of_json_lines_and_a_bare_one_are_agents_too() {
+    let lines = r#"echo '{"type":"ready"}'
+while read -r line; do
+  case $line in
+    *'"type":"stop"'*) echo stopped >&2; exit 0;;
+    *'"type":"answer"'*) touch answered; echo '{"type":"complete"}';;
+    *'"type":"prompt"'*)
+      echo '{"type":"message","text":"may I?"}'
+      echo '{"type":"ask","id":"q1","title":"touch a file","tool":"touch","input":{"file":"answered"}}';;
+  esac
+done"#;
+    let talk =
+        Talk::with(&[("robot", "lines", lines), ("bare", "pipe", "while read -r line; do echo \"heard $line\"; done")]);
+    agent(&talk, "robot");
+    let answer = talk.place.ssh(&[], &["prompt", "talk", "go"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let file = talk.home().join("answered");
+    let _ = std::fs::remove_file(&file);
+    let id = talk.waiting()["id"].as_str().unwrap().to_owned();
+    assert!(!file.exists());
+    talk.ssh(&["approve", &id]);
+    let told = answer.wait_with_output().unwrap();
+    assert!(told.status.success() && String::from_utf8_lossy(&told.stdout).contains("may I?"), "{}", describe(&told));
+    eventually("the program did it", || file.exists().then_some(()));
+    std::fs::remove_file(&file).unwrap();
+    let mut watch = Watch::start(&talk.place, None, true).await;
+    talk.ssh(&["kill", "talk"]);
+    watch.until(|kind| matches!(kind, Kind::Log(log) if log.line == "stopped")).await;
+    assert!(talk.ssh(&["ls"]).contains("exit 0"), "it was asked to stop and did");
+
+    talk.ssh(&["new", "bare", "--name", "pipe"]);
+    let mut events = talk.place.ssh(&[], &["events", "pipe", "--from", "start"]);
+    let events = events.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    talk.ssh(&["prompt", "--no-wait", "pipe", "are you there"]);
+    eventually("it heard", || {
+        let list: serde_json::Value = serde_json::from_str(&talk.ssh(&["ls", "--json"])).unwrap();
+        list.as_array().unwrap().iter().any(|session| session["name"] == "pipe").then_some(())
+    });
+    talk.ssh(&["kill", "pipe"]);
+    let told = events.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&told.stdout).contains("heard are you there"), "{}", describe(&told));
+}
