@@ -170,4 +170,15 @@ async fn a_restart_goes_on_with_the_agents_own_history() {
     let events = again.until(is_over("p2")).await;
     let started = events.iter().find_map(|kind| if let Kind::Started(started) = kind { Some(started) } else { None });
     assert!(started.is_some_and(|started| started.resumed), "{events:?}");
+    // Nobody else goes on with it while this one lives.
+    let id = &started.unwrap().agent_session;
+    let second = ["new", "claude", "--mode", "structured", "--name", "second", "--resume", id];
+    let refused = talk.place.ssh(&[], &second).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("session talk has that conversation already"),
+        "{}",
+        describe(&refused)
+    );
+    talk.ssh(&["kill", "talk"]);
+    talk.ssh(&second);
 }

@@ -40,6 +40,13 @@ impl Session {
         agent.and_then(|agent| agent.started).map(|started| started.agent_session).unwrap_or_default()
     }
 
+    /// Whether its agent goes on with this conversation, or was told to.
+    pub(crate) fn has_conversation(&self, id: &str) -> bool {
+        let state = self.lock();
+        let told = state.chosen.options.iter().any(|option| option.name == "resume" && option.value == id);
+        told || state.summary.agent_session == id
+    }
+
     /// Hands a command to the agent; what the agent's driver said at once.
     pub(crate) async fn command(&self, command: v1::AgentCommand) -> Result<v1::AgentReply, SessionError> {
         self.lock().must_live()?;
