@@ -159,10 +159,11 @@ async fn the_gateway_dies_with_an_approval_open_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_restart_goes_on_with_the_agents_own_history() {
     let talk = Talk::start();
+    assert_eq!(talk.ssh(&["restart", "talk"]), "talk: restarted, new\n", "nothing was said yet");
     let mut watch = Watch::start(&talk.place, None, false).await;
     watch.ask(prompt("p1", "say: one")).await;
     watch.until(is_over("p1")).await;
-    talk.ssh(&["restart", "talk"]);
+    assert_eq!(talk.ssh(&["restart", "talk"]), "talk: restarted with its history\n");
     let log_id = watch.attached.log_id.clone();
     let mut again = Watch::start(&talk.place, Some(v1::Cursor { log_id, offset: 3 }), false).await;
     assert_eq!(again.attached.verdict(), v1::Verdict::Reset);

@@ -142,8 +142,8 @@ impl Work {
                     format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?))
                 }
                 Verb::Restart { session } => {
-                    router.restart(&grant, session.as_str()).await?;
-                    format!("{session}: restarted\n")
+                    let (_, with_history) = router.restart(&grant, session.as_str()).await?;
+                    format!("{session}: restarted{}\n", if with_history { " with its history" } else { ", new" })
                 }
                 Verb::Rename { session, name } => {
                     router.rename(&grant, session.as_str(), name.as_str())?;

@@ -244,8 +244,8 @@ fn ask_change(gateway: &Gateway, grant: &LiveGrant, id: u64, change: Ask) -> Ask
             }
             Ask::Kill(kill) => Ok(Body::Session(router.kill(&grant, &kill.session).await?)),
             Ask::Restart(restart) => {
-                let session = router.restart(&grant, &restart.session).await?;
-                Ok(Body::Session(session.summary()))
+                let (session, restarted_with_history) = router.restart(&grant, &restart.session).await?;
+                Ok(Body::Session(v1::Session { restarted_with_history, ..session.summary() }))
             }
             Ask::Rename(rename) => Ok(Body::Session(router.rename(&grant, &rename.session, &rename.name)?)),
             Ask::Forget(forget) => {
