@@ -3,6 +3,7 @@
 mod core;
 mod event_loop;
 mod exit;
+mod greeting;
 mod input;
 mod jobs;
 mod link;

@@ -7,12 +7,13 @@ use crate::agents::conversation;
 use crate::agents::limits::EVENT_OUT;
 use crate::base::{LINK_FRAME, Name, Offset};
 use crate::host::core::Now;
+use crate::host::greeting::{greet, objection};
 use crate::host::outbox::{Answer as Out, Outbox};
 use crate::wire::v1::agent_answer::Answer;
 use crate::wire::v1::agent_question::Question;
 use crate::wire::v1::to_gateway::Body;
-use crate::wire::v1::{self, HostHello, HostStatus, LinkHello, Locate, Located, ToHost, WriterIs, locate, to_host};
-use crate::wire::{LINK_VERSION, LinkError, decode_agent_event, decode_question, encode_agent_answer, encode_summary};
+use crate::wire::v1::{self, HostStatus, LinkHello, Locate, Located, ToHost, WriterIs, locate, to_host};
+use crate::wire::{LinkError, decode_agent_event, decode_question, encode_agent_answer, encode_summary};
 
 /// A question: a prompt's text and what names it.
 const QUESTION: usize = EVENT_OUT * 4;
@@ -35,22 +36,13 @@ enum Misuse {
 impl Structured {
     pub(super) fn link_up(&mut self, hello: &LinkHello, effects: &mut Vec<Effect>) {
         self.link_down();
-        if hello.version_min > LINK_VERSION || hello.version_max < LINK_VERSION {
-            let theirs = format!("{}..={}", hello.version_min, hello.version_max);
-            let reason =
-                format!("the gateway speaks link {theirs}, this host {LINK_VERSION}: update the older of both");
+        if let Some(reason) = objection(hello) {
             effects.push(Effect::CloseLink(reason));
             return;
         }
         self.linked = true;
-        self.outbox.control(Body::Hello(HostHello {
-            version: LINK_VERSION,
-            software: concat!("portcullis ", env!("CARGO_PKG_VERSION")).to_owned(),
-            session: Some(self.summary()),
-            ring_capacity: self.records.ring().capacity() as u64,
-            log: self.log.iter().cloned().collect(),
-        }));
-        self.outbox.control(Body::Chosen(self.chosen.clone()));
+        let (session, capacity) = (self.summary(), self.records.ring().capacity());
+        greet(&mut self.outbox, session, &self.chosen, capacity, &self.log);
         self.send_agent();
     }
 
