@@ -1,6 +1,7 @@
 //! What each agent is: its command, declared options and environment; starts nothing and reads nothing.
 
 pub mod acp;
+pub mod acp_server;
 pub mod claude;
 pub mod conversation;
 pub mod driver;

@@ -9,6 +9,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod acp_door;
 mod admission;
 mod adoption;
 mod agents;

@@ -1,5 +1,6 @@
 //! The local client: the verbs over wss, and `attach` as a terminal. Knows the gateway only by its protocol.
 
+mod acp;
 mod agent;
 mod attach;
 mod colors;

@@ -25,6 +25,7 @@ pub(super) async fn run(verb: AgentVerb, mut connection: Connection, dialler: Di
     let (session, request) = match verb {
         AgentVerb::Prompt(verb) => return prompt(verb, connection, dialler).await,
         AgentVerb::Events(verb) => return events(&verb, connection, dialler).await,
+        AgentVerb::Acp(verb) => return super::acp::run(verb, connection, dialler).await,
         AgentVerb::Approvals { json } => {
             let approvals = approvals(&mut connection, &dialler).await?;
             return print(&if json { approvals_json(&approvals) } else { approvals_text(&approvals) }).map(|()| 0);

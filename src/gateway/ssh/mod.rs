@@ -1,6 +1,7 @@
 //! The ssh door: publickey login, channels, verbs, picker. The only room that knows russh; does not know what a session
 //! is made of.
 
+mod acp;
 mod agent;
 mod detach;
 mod door;

@@ -8,7 +8,7 @@ struct Entry {
     more: &'static str,
 }
 
-const ENTRIES: [Entry; 22] = [
+const ENTRIES: [Entry; 23] = [
     Entry {
         name: "ls",
         usage: "ls [--json]",
@@ -90,6 +90,13 @@ const ENTRIES: [Entry; 22] = [
         more: "",
     },
     Entry { name: "revoke", usage: "revoke NAME RULE", about: "take such a rule back", more: "" },
+    Entry {
+        name: "acp",
+        usage: "acp [AGENT [DIR]]",
+        about: "be an ACP agent for an editor: ssh -T HOST acp AGENT",
+        more: "JSON-RPC on standard input and output. Without AGENT the first that has mode structured. DIR is for \
+               sessions whose directory in the editor is outside your roots.",
+    },
     Entry { name: "help", usage: "help [VERB]", about: "this text, or more about one verb", more: "" },
     Entry {
         name: "AGENT",
