@@ -16,13 +16,13 @@ use crate::support::place::{Mode, Place, describe};
 use crate::support::{HANG, eventually};
 
 /// A place with the real agents in front of a scripted model, and one structured session `talk`.
-struct Talk {
-    place: Place,
-    model: FakeModel,
+pub struct Talk {
+    pub place: Place,
+    pub model: FakeModel,
 }
 
 impl Talk {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let model = FakeModel::start();
         let mut place = Place::new(Mode::Root);
         prepare(&mut place, &model);
@@ -33,13 +33,13 @@ impl Talk {
     }
 
     /// Runs a verb over a real ssh; its output.
-    fn ssh(&self, words: &[&str]) -> String {
+    pub fn ssh(&self, words: &[&str]) -> String {
         let told = self.place.ssh(&[], words).output().unwrap();
         assert!(told.status.success(), "{words:?}: {}\n{}", describe(&told), self.place.console());
         String::from_utf8(told.stdout).unwrap()
     }
 
-    fn home(&self) -> PathBuf {
+    pub fn home(&self) -> PathBuf {
         let list: Value = serde_json::from_str(&self.ssh(&["ls", "--json"])).unwrap();
         list[0]["directory"].as_str().unwrap().into()
     }
