@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::text::{Care, Row, Style, clean, rows};
+use super::text::{Care, Row, Style, clean, columns, hanging, rows};
 use crate::gateway::verbs::choose;
 use crate::wire::v1::agent_command::Command;
 use crate::wire::v1::{
@@ -63,12 +63,14 @@ pub(super) enum Pressed {
 pub(super) struct Cards {
     open: VecDeque<Request>,
     may_approve: bool,
+    why_not: &'static str,
 }
 
 impl Cards {
     /// None yet.
-    pub(super) fn new(may_approve: bool) -> Self {
-        Self { open: VecDeque::new(), may_approve }
+    pub(super) fn new(may_approve: bool, drives: bool) -> Self {
+        let why_not = if may_approve { "only looking here: " } else { "this key may not approve; one that may: " };
+        Self { open: VecDeque::new(), may_approve: may_approve && drives, why_not }
     }
 
     /// One more; false when it is known.
@@ -161,8 +163,8 @@ impl Cards {
                 if self.may_approve {
                     out.extend(keys.rows(&permission_keys(asked), width));
                 } else {
-                    let who = format!("this key may not approve; one that may: approve {}", asked.id);
-                    out.extend(rows(Style::Dim, "  ", &clean(&who, Care::Exact), width));
+                    let how = format!("{}approve {id}, or deny {id}", self.why_not, id = asked.id);
+                    out.extend(rows(Style::Dim, "  ", &clean(&how, Care::Exact), width));
                 }
                 out
             }
@@ -183,7 +185,7 @@ impl Cards {
                     out.push(Row::clipped(Style::Plain, &text, width));
                 }
                 let how = if question.multi { "numbers with commas, or a text" } else { "a number, or a text" };
-                out.extend(keys.rows(&format!("{how}, and Enter"), width));
+                out.extend(keys.rows(&[format!("{how}, and Enter")], width));
                 out
             }
         }
@@ -201,13 +203,20 @@ pub(super) enum Keys {
 }
 
 impl Keys {
-    fn rows(self, keys: &str, width: usize) -> Vec<Row> {
-        let (style, text) = match self {
-            Self::Count => (Style::Bold, keys),
-            Self::NotYet => (Style::Dim, "…"),
-            Self::LineFirst => (Style::Dim, "keys answer when the line is empty: Ctrl-C clears it"),
+    /// On one row where they fit.
+    fn rows(self, keys: &[String], width: usize) -> Vec<Row> {
+        let text = match self {
+            Self::Count => {
+                let keys: Vec<String> = keys.iter().map(|key| clean(key, Care::Exact)).collect();
+                let one = keys.join("   ");
+                let one_row = columns(&one) + 2 <= width;
+                let all = if one_row { vec![one] } else { keys };
+                return all.iter().flat_map(|key| hanging(Style::Bold, "  ", key, width)).collect();
+            }
+            Self::NotYet => "…",
+            Self::LineFirst => "keys answer when the line is empty: Ctrl-C clears it",
         };
-        rows(style, "  ", &clean(text, Care::Exact), width)
+        rows(Style::Dim, "  ", text, width)
     }
 }
 
@@ -236,8 +245,8 @@ fn decided(asked: &PermissionAsked, option: Result<String, String>, reason: &str
     }
 }
 
-/// `y/1 Allow   n/2 Reject   r reject with a reason`.
-fn permission_keys(asked: &PermissionAsked) -> String {
+/// `y/1 Allow`, `n/2 Reject`, `r reject with a reason`.
+fn permission_keys(asked: &PermissionAsked) -> Vec<String> {
     let mut taken = Vec::new();
     let mut parts: Vec<String> = Vec::new();
     for (number, option) in asked.options.iter().enumerate().take(9) {
@@ -255,7 +264,7 @@ fn permission_keys(asked: &PermissionAsked) -> String {
     if taken.contains(&'n') {
         parts.push("r reject with a reason".to_owned());
     }
-    parts.join("   ")
+    parts
 }
 
 fn numbered(question: &Question, key: char) -> Option<String> {
@@ -308,7 +317,7 @@ mod tests {
 
     #[test]
     fn keys_choose_options_only_for_those_who_may() {
-        let mut cards = Cards::new(true);
+        let mut cards = Cards::new(true, true);
         assert_eq!(cards.press('y'), Pressed::Nothing, "nothing waits");
         assert!(cards.add(permission(true)) && !cards.add(permission(true)), "once");
         for (key, option) in [('y', "yes"), ('n', "no"), ('a', "ever"), ('1', "yes"), ('3', "ever")] {
@@ -322,13 +331,13 @@ mod tests {
         assert_eq!(shown, "? allow Bash: touch x|  y/1 yes   n/2 no   a/3 ever   r reject with a reason|");
         cards.may_approve = false;
         assert_eq!(cards.press('y'), Pressed::Nothing);
-        assert!(cards.rows(Keys::Count, 79)[1].text().contains("may not approve; one that may: approve r1"));
+        assert!(cards.rows(Keys::Count, 79)[1].text().contains("only looking here: approve r1, or deny r1"));
         assert!(cards.close("r1").is_some() && cards.front().is_none());
     }
 
     #[test]
     fn what_is_not_offered_is_refused() {
-        let mut cards = Cards::new(true);
+        let mut cards = Cards::new(true, true);
         cards.add(permission(false));
         assert!(matches!(cards.press('a'), Pressed::Refused(why) if why.contains("no option allow_always")));
     }

@@ -46,7 +46,7 @@ impl LineTerminal {
     /// The event of this number.
     pub(crate) fn event(&mut self, number: u64, event: &AgentEvent, now: Instant) {
         match &event.kind {
-            Some(Kind::State(state)) => self.state = state.state(),
+            Some(Kind::State(state)) => (self.state, self.notice) = (state.state(), None),
             Some(Kind::Started(started)) => {
                 self.mode.clone_from(&started.mode);
                 if !started.model.is_empty() {
@@ -121,7 +121,7 @@ impl LineTerminal {
         let answer = if answers.is_empty() { closed.reason.clone() } else { answers.join(" / ") };
         let by = if closed.by.is_empty() { String::new() } else { format!(" (by {})", closed.by) };
         let (style, what) = outcome(closed.outcome());
-        self.transcript.remark(style, &format!("{what}: {summary} {answer}{by}"));
+        self.transcript.remark(style, &format!("{what}: {summary}: {answer}{by}"));
     }
 
     fn closed(&mut self, id: &str) -> String {

@@ -103,7 +103,7 @@ impl LineTerminal {
     pub(crate) fn new(setup: Setup) -> Self {
         let mut transcript = Transcript::default();
         transcript.set_width(picture::width(setup.size));
-        let cards = Cards::new(setup.may_approve && setup.drives);
+        let cards = Cards::new(setup.may_approve, setup.drives);
         Self {
             setup,
             transcript,

@@ -114,13 +114,14 @@ impl LineTerminal {
         if !self.queued.is_empty() {
             parts.push(format!("{} queued", self.queued.len()));
         }
-        parts.extend([&self.mode, &self.model].iter().filter(|text| !text.is_empty()).map(|text| short(text)));
         let look = if self.setup.drives { "" } else { "only looking, " };
         if self.setup.leave.is_empty() {
             parts.push(format!("{look}Ctrl-D leaves"));
         } else {
             parts.push(format!("{look}{} leaves", self.setup.leave));
         }
+        // Last, because they are what a narrow window can do without.
+        parts.extend([&self.mode, &self.model].iter().filter(|text| !text.is_empty()).map(|text| short(text)));
         Row::clipped(Style::Bar, &format!(" {} ", parts.join(" | ")), width)
     }
 }

@@ -79,7 +79,7 @@ fn a_key_that_may_not_approve_writes_a_text() {
     rig.event(permission("r1"));
     rig.waits();
     assert_eq!(answer(&rig.types("y")), None);
-    assert!(rig.shown().contains("this key may not approve; one that may: approve r1"));
+    assert!(rig.shown().contains("this key may not approve; one that may: approve r1, or deny r1"));
     assert!(matches!(&rig.types("\r")[..], [Wish::Ask(Command::Prompt(prompt))] if prompt.text == "y"));
 }
 

@@ -267,15 +267,13 @@ impl Transcript {
     }
 
     fn log(&mut self, log: &AgentLog) {
-        let style = match log.stream() {
-            AgentStream::Host => Style::Warning,
-            AgentStream::Stderr => Style::Dim,
-            // What this version does not understand helps nobody who talks with the agent.
-            AgentStream::Stdout | AgentStream::Unspecified => return,
-        };
+        // What this version does not understand helps nobody who talks with the agent.
+        if !matches!(log.stream(), AgentStream::Host | AgentStream::Stderr) {
+            return;
+        }
         let line = without_colours(&log.line);
         if !line.trim().is_empty() {
-            self.remark(style, &line);
+            self.remark(Style::Dim, &line);
         }
     }
 
@@ -296,7 +294,8 @@ impl Transcript {
         if self.is_parted(topic) {
             self.out.push(Row::default());
         }
-        if topic != Topic::Tool {
+        // A decision about a call is no reason to name it again.
+        if !matches!(topic, Topic::Tool | Topic::Remark) {
             self.latest.clear();
         }
         self.topic = topic;
@@ -323,6 +322,9 @@ fn seconds(millis: u64) -> String {
 
 fn used(usage: Usage) -> String {
     let read = usage.input_tokens + usage.cached_read_tokens + usage.cached_write_tokens;
+    if read + usage.output_tokens == 0 {
+        return String::new();
+    }
     let mut out = format!("{read} tokens in, {} out", usage.output_tokens);
     if let Some(part) = (usage.context_used * 100).checked_div(usage.context_size).filter(|part| *part > 0) {
         out.push_str(&format!(", context {part} %"));

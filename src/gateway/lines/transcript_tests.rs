@@ -113,6 +113,16 @@ fn parallel_calls_say_which_one_ended() {
 }
 
 #[test]
+fn a_decision_between_a_call_and_its_output_does_not_name_it_again() {
+    let mut transcript = transcript(40);
+    transcript.take(&event(call("t", "touch x", ToolKind::Execute, Vec::new())));
+    transcript.remark(Style::Good, "allowed");
+    transcript.take(&event(done("t", ToolStatus::Completed, "made")));
+    let rows: Vec<String> = transcript.take_rows().iter().map(|row| row.text().to_owned()).collect();
+    assert_eq!(rows, ["$ touch x", "", "allowed", "", "  made"]);
+}
+
+#[test]
 fn every_row_fits_every_width_and_nothing_acts_on_the_terminal() {
     let hostile = "漢字 \x1b[2J\x1b]52;c;AAAA\x07 \u{9b}1A \u{202e}rtl \r\n\x08".repeat(30);
     let mut entry = PlanEntry { content: hostile.clone(), ..Default::default() };
@@ -144,7 +154,7 @@ fn every_row_fits_every_width_and_nothing_acts_on_the_terminal() {
                 assert!(row.width() <= width, "{width}: {row:?}");
                 let mut painted = String::new();
                 row.paint(&mut painted);
-                let plain = super::super::text::without_colours(&painted);
+                let plain = without_colours(&painted);
                 assert!(!plain.chars().any(crate::base::acts_on_terminal), "{plain:?}");
             }
         }

@@ -12,7 +12,7 @@ use super::out::Out;
 use super::run::finished;
 use super::terminal::{Terminal, Typed, Window};
 use super::viewer::{End, Stop};
-use crate::base::SessionId;
+use crate::base::{LogId, Offset, SessionId};
 use crate::gateway::lines::{CONTEXT, LineTerminal, Setup, Wish};
 use crate::gateway::router::SessionHandle;
 use crate::gateway::{AttachRequest, Attachment, SessionError, ViewerItem};
@@ -33,7 +33,7 @@ pub(super) async fn talk(
     view: bool,
     prefix: Option<Prefix>,
 ) -> Result<End, Stop> {
-    let (attached, attachment) = session.attach(request(view)).await?;
+    let (attached, attachment) = session.attach(request(view, None)).await?;
     let mut lines = LineTerminal::new(Setup {
         name: session.summary().name,
         size: window.size,
@@ -44,19 +44,26 @@ pub(super) async fn talk(
     });
     lines.attached(&attached, Instant::now());
     let keys = prefix.map(DetachKeys::new);
-    let mut talk = Talk { lines, attachment, terminal, session, keys, answers: JoinSet::new() };
-    let end = talk.pump(out).await?;
+    let (answers, next) = (JoinSet::new(), attached.offset);
+    let mut talk = Talk { lines, attachment, terminal, session, keys, answers, next };
+    let end = loop {
+        match (talk.pump(out).await?, attached.log_id.parse::<LogId>()) {
+            // Its window was closed, or its network away, for longer than events are kept here: the host has them.
+            (End::Detached { reason: "too-slow", .. }, Ok(log)) => talk.catch_up(log, view).await?,
+            (end, _) => break end,
+        }
+    };
     out.data(talk.lines.leave()).await?;
     Ok(end)
 }
 
-fn request(view: bool) -> AttachRequest {
+fn request(view: bool, cursor: Option<(LogId, Offset)>) -> AttachRequest {
     AttachRequest {
         mode: ViewerMode::Events,
         size: None,
         hidden: false,
         view,
-        cursor: None,
+        cursor,
         from_start: false,
         from_offset: None,
         history: CONTEXT,
@@ -77,6 +84,8 @@ struct Talk<'a> {
     /// None: no keys leave.
     keys: Option<DetachKeys>,
     answers: JoinSet<Answer>,
+    /// The event that comes next.
+    next: u64,
 }
 
 impl Talk<'_> {
@@ -110,6 +119,13 @@ impl Talk<'_> {
                 }
             }
         }
+    }
+
+    async fn catch_up(&mut self, log: LogId, view: bool) -> Result<(), Stop> {
+        let (attached, attachment) = self.session.attach(request(view, Some((log, Offset(self.next))))).await?;
+        self.attachment = attachment;
+        self.lines.attached(&attached, Instant::now());
+        Ok(())
     }
 
     fn typed(&mut self, typed: &Typed) -> Option<End> {
@@ -158,7 +174,10 @@ impl Talk<'_> {
 
     fn happened(&mut self, item: ViewerItem) -> Option<End> {
         match item {
-            ViewerItem::AgentEvent { number, event } => self.lines.event(number, &event, Instant::now()),
+            ViewerItem::AgentEvent { number, event } => {
+                self.next = number + 1;
+                self.lines.event(number, &event, Instant::now());
+            }
             ViewerItem::Ended { exit, .. } => return Some(End::Ended(exit)),
             ViewerItem::Detached { reason, resumable, .. } => return Some(End::Detached { reason, resumable }),
             _ => {}
