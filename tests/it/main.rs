@@ -21,6 +21,7 @@ mod foreign;
 mod in_the_middle;
 mod kills;
 mod lifecycle;
+mod line_terminal;
 mod local_client;
 mod raw_ssh;
 mod refusals;

@@ -8,7 +8,7 @@ use super::attach::AttachRequest;
 use super::attachment::{Attachment, ViewerItem};
 use super::state::{Reply, State};
 use super::{HOST_DEADLINE, Session};
-use crate::base::{LINK_FRAME, Offset};
+use crate::base::{HISTORY_LINES, LINK_FRAME, Offset};
 use crate::gateway::error::SessionError;
 use crate::gateway::size::ViewerNumber;
 use crate::replay::RecordReader;
@@ -94,6 +94,14 @@ impl Session {
             // A number that this log has not reached belongs to nothing that it has said.
             (verdict, located) = (v1::Verdict::Reset, self.locate(locate::At::Start(true)).await?);
         }
+        let mut head = 0;
+        if verdict == v1::Verdict::Snapshot && request.history > 0 {
+            head = located.number;
+            let first = head.saturating_sub(request.history.min(HISTORY_LINES).into());
+            located = self.locate(locate::At::Number(first)).await?;
+            // History that is no longer held was not missed by anybody.
+            located.lost_from = located.number;
+        }
         let gap = (located.lost_from < located.number).then_some((located.lost_from, located.number));
         if gap.is_some() && verdict == v1::Verdict::Continuous {
             verdict = v1::Verdict::Gap;
@@ -104,6 +112,7 @@ impl Session {
         attached.offset = located.number;
         (attached.lost_from, attached.lost_to) = gap.unwrap_or_default();
         attached.agent = located.summary;
+        attached.head = head;
         Ok(attached)
     }
 

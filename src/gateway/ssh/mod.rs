@@ -14,6 +14,7 @@ mod picker;
 mod picking;
 mod run;
 mod server;
+mod talk;
 mod terminal;
 mod viewer;
 
@@ -33,6 +34,7 @@ use super::authority::Door as DoorName;
 use super::listen::{OverBudget, Permit};
 pub(crate) use detach::{DetachKeys, Prefix, Scan};
 use door::Door;
+pub(crate) use lexer::{Lexer, Unit};
 use line::Line;
 use login::Login;
 

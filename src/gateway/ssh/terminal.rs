@@ -198,6 +198,11 @@ impl Terminal {
         .await
     }
 
+    /// What was read and is for whoever reads next.
+    pub(super) fn give_back(&self, bytes: &[u8]) {
+        self.lock().ahead.splice(..0, bytes.iter().copied());
+    }
+
     /// A frame was written: the next may come.
     pub(super) fn frame_drawn(&self) {
         if let Some(viewer) = &mut self.lock().viewer {

@@ -29,7 +29,9 @@ const ENTRIES: [Entry; 23] = [
         usage: "attach NAME [--view] [--from start|OFFSET]",
         about: "look at a session and type into it",
         more: "Without a terminal: every byte from now on, or from the oldest one held (--from start) or from OFFSET; \
-               status 74 when bytes were lost. --view looks only. Leave with Ctrl-] then d; Ctrl-] twice sends one.",
+               status 74 when bytes were lost. --view looks only. Leave with Ctrl-] then d; Ctrl-] twice sends one. A \
+               structured session is a conversation: Enter sends, Alt-Enter begins a line, Ctrl-C interrupts the \
+               agent, keys answer what it asks.",
     },
     Entry { name: "send", usage: "send NAME TEXT… [--no-enter]", about: "type text and press Enter", more: "" },
     Entry { name: "show", usage: "show NAME", about: "print the screen as text", more: "" },
