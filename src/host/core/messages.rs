@@ -4,6 +4,7 @@ use super::{Core, Effect, Hold, Now};
 use crate::base::{HOLD, Name, Offset, WinSize, WriterId, printable};
 use crate::host::input::Numbered;
 use crate::host::outbox::Outbox;
+use crate::host::questions::QuestionError;
 use crate::wire::LINK_VERSION;
 use crate::wire::v1::event::Kind;
 use crate::wire::v1::to_gateway::Body;
@@ -28,6 +29,8 @@ enum Misuse {
     Questions,
     #[error("the gateway fits more than 128 viewers")]
     Viewers,
+    #[error(transparent)]
+    Question(#[from] QuestionError),
 }
 
 impl Core {
@@ -49,6 +52,7 @@ impl Core {
             log: self.log.iter().cloned().collect(),
         }));
         self.outbox.control(Body::Chosen(self.chosen.clone()));
+        self.agent_is_due();
     }
 
     pub(super) fn link_down(&mut self) {
@@ -57,6 +61,7 @@ impl Core {
         self.jobs.clear();
         self.hold = None;
         self.status_due = None;
+        self.forget_question();
     }
 
     pub(super) fn message(&mut self, message: ToHost, now: Now, effects: &mut Vec<Effect>) {
@@ -101,8 +106,7 @@ impl Core {
                 let offset = self.input.expected(writer_id(&ask.writer)?);
                 self.outbox.control(Body::Writer(WriterIs { request: ask.request, writer: ask.writer, offset }));
             }
-            // For structured sessions; no gateway of ours asks a terminal.
-            B::Question(_) => {}
+            B::Question(piece) => self.asked(&piece, now, effects)?,
             B::Forget(_) if self.phase.is_ended() => effects.push(Effect::Leave),
             B::Forget(_) => self.note("asked to forget a session that lives: refused, kill it first"),
         }
