@@ -17,6 +17,7 @@ mod audit;
 mod cuts;
 mod first_run;
 mod foreign;
+mod hooks;
 mod in_the_middle;
 mod kills;
 mod lifecycle;
