@@ -8,6 +8,8 @@ pub const RAW_KEPT: usize = 64 * 1024;
 pub const TEXT_KEPT: usize = 8 * 1024 * 1024;
 /// An event on its way out; longer ones are cut and fetched by their number.
 pub const EVENT_OUT: usize = 256 * 1024;
+/// An event beside a terminal: it crosses the link in one frame, and only requests are ever as long.
+pub const EVENT_BRIEF: usize = 32 * 1024;
 /// One text of a cut event: several of them still fit into [`EVENT_OUT`].
 pub const TEXT_OUT: usize = 16 * 1024;
 /// A line of stderr, or one that is no event.

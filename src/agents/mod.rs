@@ -49,7 +49,7 @@ pub struct AgentSpec {
     pub free_args: bool,
     /// Started as `-name`, as login does.
     pub login_shell: bool,
-    /// What it speaks in structured mode; none without that mode.
+    /// What it is: what it speaks in structured mode, and whether it reports from a terminal.
     #[serde(default)]
     pub driver: Option<DriverKind>,
     /// Fixed arguments of structured mode, after those of `command`.

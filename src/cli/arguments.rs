@@ -48,6 +48,8 @@ pub(super) enum Command {
     Gateway(GatewayArguments),
     #[command(hide = true)]
     Host(HostArguments),
+    #[command(hide = true)]
+    Hook,
     /// List sessions; --all: everybody's, on this machine and without a key.
     #[command(disable_help_flag = true)]
     Ls(Words),

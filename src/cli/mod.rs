@@ -9,6 +9,7 @@ mod check;
 pub(crate) mod endpoints;
 mod failure;
 mod files;
+mod hook;
 mod host_key;
 mod identities;
 mod inherited;
@@ -63,6 +64,7 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
         Command::Reload(arguments) => local::reload(&arguments),
         Command::Gateway(arguments) => processes::gateway(&arguments),
         Command::Host(arguments) => processes::host(arguments),
+        Command::Hook => Ok(hook::run()),
         Command::Ls(arguments) if is_help(arguments.words.first()) => help("ls"),
         Command::Ls(arguments) => local::ls(&arguments.words),
         Command::Kill(arguments) if is_help(arguments.words.first()) => help("kill"),

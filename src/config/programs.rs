@@ -74,7 +74,7 @@ fn agent(reader: &mut Reader, table: &str) -> Option<AgentSpec> {
     })
 }
 
-/// What it speaks in structured mode; that mode cannot do without, and no other has a use for it.
+/// What it is: what it speaks in structured mode, which cannot do without; in a terminal Claude Code gets hooks that report.
 fn driver(reader: &mut Reader, table: &str, modes: &[Mode]) -> Option<DriverKind> {
     let path = ["agents", table, "driver"];
     let allowed = "allowed: \"claude\", \"acp\", \"lines\", \"pipe\"";
@@ -84,7 +84,7 @@ fn driver(reader: &mut Reader, table: &str, modes: &[Mode]) -> Option<DriverKind
     if structured && driver.is_none() && !reader.is_set(&path) {
         reader.note(&path, "is missing for mode \"structured\"", allowed);
     }
-    driver.filter(|_| structured)
+    driver
 }
 
 fn command(reader: &mut Reader, path: &[&str]) -> Vec<String> {

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::core::{Event, Now};
 use super::exit;
+use super::hooks::{HOOKS, Hooks};
 use super::link::{CANDIDATES, Candidate, Link, LinkFault};
 use super::side::{DESCRIPTORS, Side, Wish};
 use crate::sys::poll::{self, Interest, Ready};
 use crate::sys::process::{self, Process};
 use crate::sys::signal::{Received, Signals};
 use crate::sys::stream::StreamListener;
+use crate::wire::v1::Exit;
 
 /// What one turn writes to the link at most, so that input is not kept waiting by a reader that is as fast as we are.
 const TURN: usize = 256 * 1024;
@@ -21,10 +23,13 @@ const DISPLACED: usize = 64;
 /// After an error that would come again at once (no descriptors left).
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Descriptors besides candidates and hooks.
+const NAMED: usize = 9;
+
 /// Everything outside that every host holds.
 pub(super) struct Outside {
     pub(super) listener: StreamListener,
-    /// Where agents' hooks will report; nobody is answered yet.
+    /// Where the agent's hooks report, if they do.
     pub(super) hooks: Option<StreamListener>,
     pub(super) agent: Option<Process>,
     /// Carries the agent's errno if its program could not be started; ends when it could.
@@ -43,6 +48,7 @@ pub(super) struct EventLoop<S> {
     outside: Outside,
     link: Option<Link>,
     candidates: Vec<Candidate>,
+    hooks: Hooks,
     accept_pause: Option<Instant>,
     /// The last turn left output that the link would have taken.
     unsent: bool,
@@ -58,12 +64,22 @@ struct Woken {
     agent: Ready,
     exec_error: Ready,
     signals: Ready,
-    candidates: [Ready; CANDIDATES],
+    /// Candidates, then hooks.
+    others: [Ready; CANDIDATES + HOOKS],
 }
 
 impl<S: Side> EventLoop<S> {
     pub(super) fn new(side: S, outside: Outside) -> Self {
-        Self { side, outside, link: None, candidates: Vec::new(), accept_pause: None, unsent: false, over: false }
+        Self {
+            side,
+            outside,
+            link: None,
+            candidates: Vec::new(),
+            hooks: Hooks::default(),
+            accept_pause: None,
+            unsent: false,
+            over: false,
+        }
     }
 
     /// Until the session is forgotten.
@@ -77,7 +93,7 @@ impl<S: Side> EventLoop<S> {
 
     fn wait(&mut self, now: Now) -> io::Result<Woken> {
         let pauses = [self.side.pause(now), self.accept_pause];
-        let hellos = self.candidates.iter().map(|candidate| candidate.until);
+        let hellos = self.candidates.iter().map(|candidate| candidate.until).chain(self.hooks.deadline());
         let deadline = self.side.deadline(now).into_iter().chain(pauses.into_iter().flatten()).chain(hellos).min();
         let busy = self.unsent || self.side.is_busy(now);
         let timeout = if busy { Some(Duration::ZERO) } else { deadline.map(|at| at.saturating_duration_since(now.at)) };
@@ -86,26 +102,30 @@ impl<S: Side> EventLoop<S> {
         let wants_messages = self.side.wants_messages();
         let accepts = Interest { read: self.accept_pause.is_none(), write: false };
         let out = &self.outside;
-        let mut candidates = self.candidates.iter().map(|candidate| (candidate.link.as_fd(), Interest::READ));
         let [one, two, three] = self.side.descriptors();
-        let slots = [
+        let hooks = Interest { read: accepts.read && self.hooks.has_room(), write: false };
+        let mut slots = [None; NAMED + CANDIDATES + HOOKS];
+        let named: [_; NAMED] = [
             one.map(|fd| (fd, first)),
             two.map(|fd| (fd, second)),
             three.map(|fd| (fd, third)),
             self.link.as_ref().map(|link| (link.as_fd(), Interest { read: wants_messages, write: link.blocked })),
             Some((out.listener.as_fd(), accepts)),
-            out.hooks.as_ref().map(|hooks| (hooks.as_fd(), accepts)),
+            out.hooks.as_ref().map(|listener| (listener.as_fd(), hooks)),
             out.agent.as_ref().map(|agent| (agent.as_fd(), Interest::READ)),
             out.exec_error.as_ref().map(|pipe| (pipe.as_fd(), Interest::READ)),
             out.signals.as_ref().map(|signals| (signals.as_fd(), Interest::READ)),
-            candidates.next(),
-            candidates.next(),
-            candidates.next(),
-            candidates.next(),
         ];
-        let [one, two, three, link, listener, hooks, agent, exec_error, signals, candidates @ ..] =
+        let candidates =
+            (0..CANDIDATES).map(|place| self.candidates.get(place).map(|candidate| candidate.link.as_fd()));
+        let others = candidates.chain(self.hooks.descriptors().map(Some));
+        let others = others.map(|descriptor| descriptor.map(|descriptor| (descriptor, Interest::READ)));
+        for (slot, one) in slots.iter_mut().zip(named.into_iter().chain(others)) {
+            *slot = one;
+        }
+        let [one, two, three, link, listener, hooks, agent, exec_error, signals, others @ ..] =
             poll::wait(&slots, timeout)?;
-        Ok(Woken { side: [one, two, three], link, listener, hooks, agent, exec_error, signals, candidates })
+        Ok(Woken { side: [one, two, three], link, listener, hooks, agent, exec_error, signals, others })
     }
 
     fn turn(&mut self, woken: &Woken) {
@@ -129,7 +149,9 @@ impl<S: Side> EventLoop<S> {
         if woken.signals.read {
             self.read_signals(now);
         }
-        self.greet(&woken.candidates, now);
+        let (candidates, hooks) = woken.others.split_at(CANDIDATES);
+        self.greet(candidates, now);
+        self.hear_hooks(hooks, now);
         self.accept(woken.listener.read, woken.hooks.read, now);
         if let Some(reason) = self.side.link_fault() {
             self.close_link(reason, now);
@@ -201,7 +223,7 @@ impl<S: Side> EventLoop<S> {
         }
     }
 
-    fn greet(&mut self, ready: &[Ready; CANDIDATES], now: Now) {
+    fn greet(&mut self, ready: &[Ready], now: Now) {
         let candidates = std::mem::take(&mut self.candidates);
         for (index, mut candidate) in candidates.into_iter().enumerate() {
             if !ready.get(index).is_some_and(|ready| ready.read) {
@@ -228,15 +250,23 @@ impl<S: Side> EventLoop<S> {
         }
     }
 
+    /// Before a new connection is taken: the places are those that were waited for.
+    fn hear_hooks(&mut self, ready: &[Ready], now: Now) {
+        for (connection, line) in self.hooks.read(ready, now.at) {
+            self.apply(Event::Hook(connection, line), now);
+        }
+        self.hooks.close();
+    }
+
     fn accept(&mut self, links: bool, hooks: bool, now: Now) {
         if hooks && let Some(listener) = &self.outside.hooks {
-            // Closed at once, whoever it is: structured sessions are not built yet.
             match listener.accept() {
-                Ok(Some((_, uid))) if uid != self.outside.account_uid => {
+                Ok(Some((stream, uid))) if uid == self.outside.account_uid => self.hooks.add(stream, now.at),
+                Ok(Some((_, uid))) => {
                     let line = format!("a hook connection by uid {uid} was refused: only the account's may connect");
                     self.apply(Event::Log(line), now);
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(_) => self.accept_pause = Some(now.at + PAUSE),
             }
         }
@@ -268,14 +298,21 @@ impl<S: Side> EventLoop<S> {
         // Four bytes are one write, or nothing and the end.
         if pipe.read_exact(&mut errno).is_ok() {
             let error = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
-            self.apply(Event::Exited(exit::not_started(&error)), now);
+            self.agent_is_gone(exit::not_started(&error), now);
         }
     }
 
     fn reap_agent(&mut self, now: Now) {
         if let Some(Ok(ended)) = self.outside.agent.take().map(|agent| agent.reap()) {
-            self.apply(Event::Exited(exit::ended(ended)), now);
+            self.agent_is_gone(exit::ended(ended), now);
         }
+    }
+
+    /// Nobody waits for what its hooks would be told.
+    fn agent_is_gone(&mut self, exit: Exit, now: Now) {
+        self.apply(Event::Exited(exit), now);
+        self.hooks = Hooks::default();
+        self.outside.hooks = None;
     }
 
     fn read_signals(&mut self, now: Now) {
@@ -294,7 +331,7 @@ impl<S: Side> EventLoop<S> {
                 // A program that could not be started says why before it exits; both may be newer than the last poll.
                 self.read_exec_error(now);
                 self.outside.agent = None;
-                self.apply(Event::Exited(exit::ended(ended)), now);
+                self.agent_is_gone(exit::ended(ended), now);
             }
         }
     }
@@ -309,6 +346,7 @@ impl<S: Side> EventLoop<S> {
             match wish {
                 Wish::CloseLink(reason) => self.close_link(&reason, now),
                 Wish::Leave => self.over = true,
+                Wish::ToHook(connection, line) => self.hooks.say(connection, &line),
             }
         }
     }

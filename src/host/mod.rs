@@ -4,10 +4,12 @@ mod core;
 mod event_loop;
 mod exit;
 mod greeting;
+mod hooks;
 mod input;
 mod jobs;
 mod link;
 mod outbox;
+mod questions;
 mod settler;
 mod side;
 mod structured;
@@ -108,11 +110,13 @@ fn serve(args: &HostArgs) -> Result<(), HostError> {
 
     let meta = read_sealed(meta.as_fd(), META).map_err(os("read the session's description"))?;
     let launch = decode_launch(&meta)?;
+    let hook = (!launch.hooks.is_empty()).then_some(hook);
     let mut log_id = [0; 16];
     getrandom::fill(&mut log_id).map_err(|error| HostError::Os("make a log id", error.into()))?;
     let outside = Outside {
         listener: StreamListener::new(listen).map_err(os("listen"))?,
-        hooks: Some(StreamListener::new(hook).map_err(os("listen for hooks"))?),
+        // Where nothing reports, a hook finds nobody and gives way at once.
+        hooks: hook.map(StreamListener::new).transpose().map_err(os("listen for hooks"))?,
         // Before the wait for children, so that none is missed.
         signals: Some(Signals::block().map_err(os("wait for signals"))?),
         agent: Some(Process::open(args.child_pid).map_err(os("watch the agent"))?),

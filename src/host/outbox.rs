@@ -11,8 +11,10 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::base::{LINK_FRAME, Offset, WriterId};
 use crate::replay::{Ring, lost};
-use crate::wire::v1::{self, Data, FrameData, InputTaken, SnapshotData, ToGateway, to_gateway::Body};
-use crate::wire::{FrameHeader, LINK_HEADER, encode_control_to_gateway, encode_header, encode_lost};
+use crate::wire::v1::{
+    self, AgentSummary, Data, FrameData, InputTaken, Piece, SnapshotData, ToGateway, to_gateway::Body,
+};
+use crate::wire::{FrameHeader, LINK_HEADER, encode_control_to_gateway, encode_header, encode_lost, encode_summary};
 
 /// A piece of a long answer: below the frame limit with its own fields.
 const PIECE: usize = 60 * 1024;
@@ -73,6 +75,19 @@ impl Outbox {
     /// A control message, in order with others.
     pub(super) fn control(&mut self, body: Body) {
         encode_control_to_gateway(&mut self.pending, &ToGateway { body: Some(body) });
+    }
+
+    /// What the agent does and waits for, in pieces.
+    pub(super) fn agent(&mut self, summary: &AgentSummary) {
+        let mut data = encode_summary(summary);
+        loop {
+            let piece = data.split_to(data.len().min(PIECE));
+            let more = !data.is_empty();
+            self.control(Body::Agent(Piece { request: 0, data: piece, more }));
+            if !more {
+                return;
+            }
+        }
     }
 
     /// A frame that belongs at this place of the log.

@@ -17,6 +17,8 @@ pub(super) enum Wish {
     CloseLink(String),
     /// End the host.
     Leave,
+    /// Say this to a hook's connection.
+    ToHook(u64, Vec<u8>),
 }
 
 /// A session with its descriptors towards the agent. The loop moves the link and hears of everything else.

@@ -135,6 +135,7 @@ impl Side for Terminal {
                     }
                 }
                 Effect::ClosePty => self.pty = None,
+                Effect::ToHook(connection, line) => wishes.push(Wish::ToHook(connection, line)),
                 Effect::CloseLink(reason) => wishes.push(Wish::CloseLink(reason)),
                 Effect::Leave => wishes.push(Wish::Leave),
             }

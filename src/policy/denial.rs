@@ -47,6 +47,14 @@ pub enum Denial {
     /// `command=` at a door where nothing can be forced.
     #[error("this key may only run {0:?} (command= on its line), over ssh")]
     Forced(String),
+    /// No approve, and a terminal: whoever types there answers its dialogs.
+    #[error(
+        "{verb} needs approve: whoever types into a terminal can answer what its agent asks; view it, or add approve to this key's line"
+    )]
+    TypingApproves {
+        /// What was asked.
+        verb: Verb,
+    },
     /// No approve.
     #[error("this key may not approve; add approve to its line")]
     NoApprove,
@@ -56,7 +64,7 @@ impl Denial {
     /// Stable code for clients: docs/protocol.md.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::ViewOnly { .. } => "view-only",
+            Self::ViewOnly { .. } | Self::TypingApproves { .. } => "view-only",
             Self::Role { .. } | Self::Account(_) | Self::Forced(_) | Self::NoApprove => "not-allowed",
             Self::KeyAgent(_) | Self::AccountAgent(_) => "agent-not-allowed",
             Self::Session(_) | Self::Unnamed => "session-not-allowed",

@@ -212,6 +212,11 @@ impl Grant {
         if self.proven.options().pty { Ok(()) } else { Err(Denial::NoTerminal) }
     }
 
+    /// Whether somebody who has this verb may also type into a terminal: an agent's dialog takes keys from anybody.
+    pub fn may_type(&self, verb: Verb) -> Result<(), Denial> {
+        if self.approves() { Ok(()) } else { Err(Denial::TypingApproves { verb }) }
+    }
+
     /// Whether an agent's request may be approved.
     pub fn may_approve(&self) -> Result<(), Denial> {
         if self.approves() { Ok(()) } else { Err(Denial::NoApprove) }

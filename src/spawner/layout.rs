@@ -71,6 +71,11 @@ pub(super) struct Layout {
     pub(super) listener: SeqpacketListener,
 }
 
+/// Where the account finds a session's hook socket.
+pub(super) fn hook_path(table: &Table, session: SessionId) -> PathBuf {
+    table.directories.reachable.join("agents").join(session.to_string()).join(HOOK_SOCKET)
+}
+
 /// The socket of a session's host in the hosts' directory.
 pub(super) fn host_socket(session: SessionId) -> String {
     format!("{session}.sock")

@@ -5,7 +5,9 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::jobs::identity_of;
+use super::layout::hook_path;
 use super::table::{AccountEntry, Identities, Limits, SystemIdentity, Table};
+use crate::agents::claude::hooks;
 use crate::agents::environment::{Surroundings, build};
 use crate::agents::{AgentSpec, ConversationId, DriverKind, Mode};
 use crate::base::{EVENT_RING, Name, SessionId, WinSize, printable};
@@ -213,8 +215,16 @@ impl Plan {
             path: resolved.shell_path.as_deref(),
             snapshot: &table.environment,
         };
-        let environment = lines(build(&request.agent, &around, &resolved.env_file));
-        let mut argv = request.argv.clone();
+        let mut environment = build(&request.agent, &around, &resolved.env_file);
+        // The program of the hosts is the one that every account reaches.
+        let program = table.programs.host.first().map_or("", String::as_str);
+        let hooked = hooks::with_hooks(&request.agent, request.mode, &request.argv, program);
+        let reports = hooked.is_some();
+        if reports {
+            let socket = hook_path(table, request.session).to_string_lossy().into_owned();
+            environment.insert(hooks::HOOK_VARIABLE.to_owned(), socket);
+        }
+        let mut argv = hooked.unwrap_or_else(|| request.argv.clone());
         let program = match argv.first() {
             Some(program) => program.clone(),
             None => shell.into_owned(),
@@ -242,7 +252,8 @@ impl Plan {
             resume: conversation.resume,
         });
         let ring = if structured.is_some() { EVENT_RING } else { table.ring };
-        let launch = v1::Launch { session: Some(session), chosen: Some(request.chosen.clone()), structured };
+        let hooks = if reports { "claude" } else { "" }.to_owned();
+        let launch = v1::Launch { session: Some(session), chosen: Some(request.chosen.clone()), structured, hooks };
         Self {
             session: request.session,
             agent_identity,
@@ -254,7 +265,7 @@ impl Plan {
             size: request.size,
             program,
             argv,
-            environment,
+            environment: lines(environment),
             limits: request.account.limits.clone(),
             no_new_privs: request.account.no_new_privs,
             host: table.programs.host.clone(),

@@ -20,3 +20,4 @@ pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod terminal;
+pub(crate) mod watch;

@@ -33,7 +33,7 @@ kinds!(TO_HOST, to_host::Body, "to-host/":
     Hello Live Read Snapshot Fit NextFrame Input Size Hold Name Writer Forget Appearance Question);
 kinds!(TO_GATEWAY, to_gateway::Body, "to-gateway/":
     Hello Data Snapshot Frame Taken Refused Size Writer Ended Status Chosen Answer Agent);
-kinds!(EVENT, event::Kind, "event/": Title Bell Clipboard Notification Cut Renamed HostLog);
+kinds!(EVENT, event::Kind, "event/": Title Bell Clipboard Notification Cut Renamed HostLog Agent);
 kinds!(ORDER, order::Body, "order/": Hello Start Stop List Keys Reload Reopen Ready StopAll);
 kinds!(ANSWER, answer::Body, "answer/": Hello Accepted Started Refused Stopped Hosts Keys Done Gone);
 /// Frames without a message, in the same way.

@@ -18,6 +18,7 @@ mod audit;
 mod cuts;
 mod first_run;
 mod foreign;
+mod hooks;
 mod in_the_middle;
 mod kills;
 mod lifecycle;

@@ -2,22 +2,17 @@
 
 use serde_json::value::RawValue;
 
-use super::inbound::{Abilities, Answers, Asks, Input, Questions, Request, parsed};
-use super::{AGENT, Claude, Expects, MODES, Open, outbound, tools};
+use super::asking::{self, ALLOW, NO_REASON, REJECT};
+use super::inbound::{Abilities, Answers, Asks, Input, Request, parsed};
+use super::{AGENT, Claude, Expects, MODES, Open, outbound};
 use crate::agents::driver::{Condition, Refused};
 use crate::agents::event::{Made, clip, digest, head};
 use crate::agents::limits::{REQUEST_INPUT, REQUESTS_INPUT, REQUESTS_OPEN, SHORT_TEXT};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AgentModel, Closing, ModeChanged, ModelChanged, OptionKind, PermissionAsked, PermissionClosed, PermissionOption,
-    Plan, Question, QuestionAsked, QuestionClosed, QuestionOption,
+    AgentModel, Closing, ModeChanged, ModelChanged, PermissionClosed, Plan, QuestionAsked, QuestionClosed,
 };
 
-/// The options that the agent can be answered with.
-const ALLOW: &str = "allow-once";
-const REJECT: &str = "reject-once";
-/// What the model is told when nobody gave a reason.
-const NO_REASON: &str = "The user does not want this. Ask what to do instead.";
 /// Unanswered requests of ours; more means that the agent does not answer at all.
 const UNANSWERED: usize = 64;
 
@@ -78,40 +73,25 @@ impl Claude {
     fn ask(&self, made: &mut Made<'_>, id: &str, request: &Request<'_>, raw: &RawValue, digest: String) -> bool {
         let (turn, tool) = (self.number(), request.tool_name.as_str());
         let call = clip(request.tool_use_id.clone().unwrap_or_default(), SHORT_TEXT);
-        if tool == "AskUserQuestion"
-            && let Some(asked) = parsed::<Questions>(Some(raw)).filter(|asked| !asked.questions.0.is_empty())
-        {
-            let questions = questions(asked);
+        if let Some(questions) = asking::questions(tool, raw) {
             let asked = QuestionAsked { id: id.to_owned(), turn, tool_call_id: call, questions, digest, deadline: 0 };
             made.event(Kind::QuestionAsked(asked));
             return true;
         }
-        let input = Input::read(Some(raw));
-        if let Some(plan) = input.text("plan").filter(|_| tool == "ExitPlanMode") {
+        let mut asked = asking::permission(id, tool, raw, digest);
+        if tool == "ExitPlanMode"
+            && let Some(plan) = Input::read(Some(raw)).text("plan")
+        {
             made.event(Kind::Plan(Plan { entries: Vec::new(), text: plan.to_owned() }));
         }
-        let title = tools::title(tool, &input);
         let reasons = [&request.decision_reason, &request.description].into_iter().flatten();
         let blocked = request.blocked_path.iter().map(|path| format!("touches {path}"));
         let explanation: Vec<String> = reasons.cloned().chain(blocked).collect();
-        let mut paths = tools::paths(&input);
-        paths.extend(request.blocked_path.clone());
-        made.event(Kind::PermissionAsked(PermissionAsked {
-            id: id.to_owned(),
-            turn,
-            tool: clip(tool.to_owned(), SHORT_TEXT),
-            tool_call_id: call,
-            kind: tools::kind(tool).into(),
-            input: raw.get().to_owned(),
-            digest,
-            summary: if title.starts_with(tool) { title } else { format!("{}: {title}", head(tool, 64)) },
-            directory: self.started.directory.clone(),
-            options: options(tool),
-            command: input.text("command").filter(|_| tool == "Bash").unwrap_or_default().to_owned(),
-            paths,
-            explanation: clip(explanation.join("; "), SHORT_TEXT),
-            ..PermissionAsked::default()
-        }));
+        (asked.turn, asked.tool_call_id) = (turn, call);
+        asked.directory.clone_from(&self.started.directory);
+        asked.paths.extend(request.blocked_path.clone());
+        asked.explanation = clip(explanation.join("; "), SHORT_TEXT);
+        made.event(Kind::PermissionAsked(asked));
         false
     }
 
@@ -267,29 +247,4 @@ impl Claude {
     pub(super) fn forget_open(&mut self) {
         self.open.clear();
     }
-}
-
-fn options(tool: &str) -> Vec<PermissionOption> {
-    let (yes, no) = if tool == "ExitPlanMode" { ("Go ahead", "Keep planning") } else { ("Allow", "Reject") };
-    let option = |id: &str, name: &str, kind: OptionKind| PermissionOption {
-        id: id.to_owned(),
-        name: name.to_owned(),
-        kind: kind.into(),
-    };
-    vec![option(ALLOW, yes, OptionKind::AllowOnce), option(REJECT, no, OptionKind::RejectOnce)]
-}
-
-fn questions(asked: Questions) -> Vec<Question> {
-    let option = |choice: super::inbound::Choice| QuestionOption {
-        label: clip(choice.label, SHORT_TEXT),
-        description: clip(choice.description, SHORT_TEXT),
-        preview: clip(choice.preview.unwrap_or_default(), 16 * SHORT_TEXT),
-    };
-    let question = |one: super::inbound::Asked| Question {
-        text: one.question,
-        header: clip(one.header, SHORT_TEXT),
-        options: one.options.0.into_iter().map(option).collect(),
-        multi: one.multi,
-    };
-    asked.questions.0.into_iter().map(question).collect()
 }

@@ -1,9 +1,11 @@
 //! Claude Code's line protocol (`-p` with stream-json both ways) as a driver; knows no pipe, process or client.
 
 mod argv;
+mod asking;
 mod control;
 #[cfg(test)]
 mod golden;
+pub mod hooks;
 #[cfg(test)]
 mod hostile;
 mod inbound;

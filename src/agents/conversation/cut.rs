@@ -3,7 +3,7 @@
 //! The host keeps the whole event, encoded, in its ring under its number; a viewer that wants the rest reads that number.
 
 use crate::agents::event::clip;
-use crate::agents::limits::{EVENT_OUT, TEXT_OUT};
+use crate::agents::limits::{EVENT_BRIEF, EVENT_OUT, TEXT_OUT};
 use crate::wire::agent_event_length;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{AgentEvent, Cut, Diff, Question};
@@ -28,6 +28,28 @@ pub fn cut(event: &AgentEvent) -> Option<AgentEvent> {
         short.kind = None;
     }
     Some(short)
+}
+
+/// The event as it goes beside a terminal: without the agent's line, and so short that it fits into one frame. What is left out
+/// of an open request stands in the summary.
+pub fn brief(event: &AgentEvent) -> AgentEvent {
+    let mut brief = AgentEvent { raw: Default::default(), raw_length: 0, ..event.clone() };
+    let length = agent_event_length(&brief);
+    if length <= EVENT_BRIEF {
+        return brief;
+    }
+    brief.cut = Some(Cut { length: length as u64, fetchable: false });
+    match &mut brief.kind {
+        Some(Kind::PermissionAsked(asked)) => {
+            asked.input.clear();
+            asked.command = clip(std::mem::take(&mut asked.command), TEXT_OUT / 2);
+            asked.paths.clear();
+        }
+        Some(Kind::QuestionAsked(asked)) => asked.questions.clear(),
+        Some(Kind::QuestionClosed(closed)) => closed.answers.clear(),
+        kind => *kind = None,
+    }
+    brief
 }
 
 fn shorten(kind: &mut Kind) {

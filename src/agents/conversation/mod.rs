@@ -27,7 +27,7 @@ use rules::Standing;
 use stopping::{Clock, Stop};
 
 pub use commands::{Reply, refusal};
-pub use cut::cut;
+pub use cut::{brief, cut};
 
 /// What the session wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]

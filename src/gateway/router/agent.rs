@@ -1,4 +1,4 @@
-//! What may be asked of the agents of structured sessions, by whom, and what of it is written down. Knows no door.
+//! What may be asked of agents, by whom, and what of it is written down. Knows no door.
 
 use super::{Router, SessionHandle, may};
 use crate::audit::{Entry, Event, Field};

@@ -131,7 +131,7 @@ impl SessionHandle {
             self.grant.may_terminal()?;
         }
         may(&self.grant, Verb::View, &self.session)?;
-        let drives = !request.view && may(&self.grant, Verb::Drive, &self.session).is_ok();
+        let drives = !request.view && self.may_drive(Verb::Drive).is_ok();
         let entry = self
             .entry(Event::Attach)
             .text(Field::Mode, request.mode.as_str_name())
@@ -158,11 +158,19 @@ impl SessionHandle {
     /// Types text without looking.
     pub(crate) async fn send(&self, text: &str, enter: bool) -> Result<(), SessionError> {
         self.grant.may_terminal()?;
-        may(&self.grant, Verb::Send, &self.session)?;
+        self.may_drive(Verb::Send)?;
         self.grant.count_input(text.len())?;
         let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
         self.journal.append(&self.entry(Event::Act).text(Field::Act, "send").number(Field::Bytes, length))?;
         self.session.send(text, enter).await
+    }
+
+    fn may_drive(&self, verb: Verb) -> Result<(), SessionError> {
+        may(&self.grant, verb, &self.session)?;
+        if !self.session.is_structured() {
+            self.grant.may_type(verb)?;
+        }
+        Ok(())
     }
 
     fn entry(&self, event: Event) -> crate::audit::Entry {

@@ -125,10 +125,13 @@ impl Router {
         let first = self.0.first_modes.get(agent).map(String::as_str);
         let mode = if request.mode.is_empty() { first.unwrap_or_default() } else { &request.mode };
         if mode != "structured" {
-            return Ok(grant.may_terminal()?);
+            grant.may_terminal()?;
         }
         let asks = |value: &str| matches!(value, "" | "default" | "plan");
-        if request.options.iter().any(|(name, value)| name == "permission-mode" && !asks(value)) {
+        // A free tail can say the same in other words.
+        if !request.args.is_empty()
+            || request.options.iter().any(|(name, value)| name == "permission-mode" && !asks(value))
+        {
             grant.may_approve()?;
         }
         Ok(())

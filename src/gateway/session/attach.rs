@@ -276,4 +276,5 @@ fn describe(number: ViewerNumber, state: &mut State, attached: &mut v1::Attached
     state.announce_viewers();
     attached.viewers = state.viewers();
     attached.session = Some(state.summary());
+    attached.agent.clone_from(&state.agent);
 }

@@ -142,6 +142,7 @@ impl Attachment {
             return Err(SessionError::InputTooLong(bytes.len()));
         }
         if !self.drives {
+            self.grant.may_type(Verb::Drive)?;
             let has = self.grant.role().as_str();
             return Err(Denial::ViewOnly { verb: Verb::Drive, has }.into());
         }

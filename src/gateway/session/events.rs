@@ -13,6 +13,7 @@ use crate::gateway::error::SessionError;
 use crate::gateway::size::ViewerNumber;
 use crate::replay::RecordReader;
 use crate::wire::v1::agent_answer::Answer;
+use crate::wire::v1::agent_command::Command;
 use crate::wire::v1::agent_question::Question;
 use crate::wire::v1::to_host::Body as ToHostBody;
 use crate::wire::v1::{self, locate};
@@ -29,7 +30,7 @@ impl Session {
         self.lock().is_structured()
     }
 
-    /// What its agent does and waits for; none before its host said so, and for a terminal.
+    /// What its agent does and waits for; none before its host said so, and for a terminal whose agent does not report.
     pub(crate) fn agent_summary(&self) -> Option<v1::AgentSummary> {
         self.lock().agent.clone()
     }
@@ -50,6 +51,14 @@ impl Session {
     /// Hands a command to the agent; what the agent's driver said at once.
     pub(crate) async fn command(&self, command: v1::AgentCommand) -> Result<v1::AgentReply, SessionError> {
         self.lock().must_live()?;
+        // Before the question: a terminal's host would refuse too, with less to say.
+        let answers = matches!(
+            command.command,
+            Some(Command::AnswerPermission(_) | Command::AnswerQuestion(_) | Command::RevokeRule(_))
+        );
+        if !self.is_structured() && !(answers && self.agent_summary().is_some()) {
+            return Err(wrong_mode("has a terminal: type into it", self.lock()));
+        }
         match self.question(Question::Command(command)).await? {
             Answer::Reply(reply) => match reply.result {
                 Some(v1::agent_reply::Result::Refusal(refusal)) => Err(SessionError::AgentRefused(Box::new(refusal))),
@@ -61,6 +70,9 @@ impl Session {
 
     /// The whole event of this number.
     pub(crate) async fn fetch_event(&self, number: u64) -> Result<v1::AgentEvent, SessionError> {
+        if !self.is_structured() {
+            return Err(wrong_mode("has a terminal and no events", self.lock()));
+        }
         match self.question(Question::Fetch(number)).await? {
             Answer::Event(event) => Ok(event),
             other => Err(unexpected(other)),
@@ -124,9 +136,6 @@ impl Session {
     }
 
     async fn question(&self, question: Question) -> Result<Answer, SessionError> {
-        if !self.is_structured() {
-            return Err(wrong_mode("has a terminal: type into it", self.lock()));
-        }
         let mut data = encode_question(&v1::AgentQuestion { question: Some(question) });
         let (request, answer) = self.lock().open_request();
         loop {

@@ -62,7 +62,7 @@ pub(super) struct State {
     pub(super) waiting_for_end: Vec<oneshot::Sender<()>>,
     /// The host's last word on itself, for metrics.
     pub(super) status: Option<v1::HostStatus>,
-    /// What the agent of a structured session does and waits for.
+    /// What its agent does and waits for; none where it does not report.
     pub(super) agent: Option<v1::AgentSummary>,
     pub(super) agent_pieces: BytesMut,
     last_request: u32,

@@ -82,6 +82,7 @@ pub(crate) fn list_json(sessions: &[Session]) -> String {
                 "mode": session.mode,
                 "agent_state": agent_state(session.agent_state()),
                 "pending": session.pending,
+                "agent_session": session.agent_session,
             })
         })
         .collect();

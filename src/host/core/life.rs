@@ -107,6 +107,7 @@ impl Core {
         self.jobs.finish();
         self.session.state = State::Ended.into();
         self.session.exit = Some(exit.clone());
+        self.agent_ended(now);
         let offset = self.ring.head();
         let ended = HostEnded { exit: Some(exit), offset: offset.0, at: now.unix };
         self.outbox.mark_control(offset, Body::Ended(ended));

@@ -5,6 +5,7 @@ use crate::base::{HOLD, Name, Offset, WinSize, WriterId, printable};
 use crate::host::greeting::{greet, objection};
 use crate::host::input::Numbered;
 use crate::host::outbox::Outbox;
+use crate::host::questions::QuestionError;
 use crate::wire::v1::event::Kind;
 use crate::wire::v1::to_gateway::Body;
 use crate::wire::v1::{
@@ -28,6 +29,8 @@ enum Misuse {
     Questions,
     #[error("the gateway fits more than 128 viewers")]
     Viewers,
+    #[error(transparent)]
+    Question(#[from] QuestionError),
 }
 
 impl Core {
@@ -40,6 +43,7 @@ impl Core {
         self.linked = true;
         let (session, capacity) = (self.summary(), self.ring.capacity());
         greet(&mut self.outbox, session, &self.chosen, capacity, &self.log);
+        self.agent_is_due();
     }
 
     pub(super) fn link_down(&mut self) {
@@ -48,6 +52,7 @@ impl Core {
         self.jobs.clear();
         self.hold = None;
         self.status_due = None;
+        self.forget_question();
     }
 
     pub(super) fn message(&mut self, message: ToHost, now: Now, effects: &mut Vec<Effect>) {
@@ -92,8 +97,7 @@ impl Core {
                 let offset = self.input.expected(writer_id(&ask.writer)?);
                 self.outbox.control(Body::Writer(WriterIs { request: ask.request, writer: ask.writer, offset }));
             }
-            // For structured sessions; no gateway of ours asks a terminal.
-            B::Question(_) => {}
+            B::Question(piece) => self.asked(&piece, now, effects)?,
             B::Forget(_) if self.phase.is_ended() => effects.push(Effect::Leave),
             B::Forget(_) => self.note("asked to forget a session that lives: refused, kill it first"),
         }

@@ -3,6 +3,7 @@
 //! The caller moves bytes: it reads the PTY into [`Core::space`], writes [`Core::link_output`] and [`Core::pty_input`],
 //! and reports each with how far it came. Everything else that happens is an [`Event`], what the core wants done an [`Effect`].
 
+mod agent;
 mod appearance;
 mod life;
 mod messages;
@@ -26,6 +27,7 @@ use crate::wire::v1::event::Kind;
 use crate::wire::v1::{
     self, Chosen, Exit, HostStatus, Launch, LinkHello, Session, Size, State, ToHost, to_gateway::Body,
 };
+use agent::Agent;
 use appearance::Look;
 use life::Phase;
 
@@ -66,6 +68,8 @@ pub(super) enum Event {
     Exited(Exit),
     /// A line for the host's log; may hold a stranger's text.
     Log(String),
+    /// A hook's connection said a line; empty: it is gone.
+    Hook(u64, Vec<u8>),
     /// [`Core::deadline`] has come.
     Tick,
 }
@@ -77,6 +81,8 @@ pub(super) enum Effect {
     SetSize(WinSize),
     /// Close the PTY.
     ClosePty,
+    /// Say this to a hook's connection.
+    ToHook(u64, Vec<u8>),
     /// End the link for this reason.
     CloseLink(String),
     /// End the host.
@@ -107,6 +113,8 @@ pub(super) struct Core {
     size_reports: bool,
     status_due: Option<Instant>,
     log: VecDeque<String>,
+    /// The agent reports by hooks.
+    agent: Option<Agent>,
 }
 
 struct Hold {
@@ -119,6 +127,7 @@ struct Hold {
 impl Core {
     /// A running session. `launch` is what was said about it; what the host itself knows is filled in.
     pub(super) fn new(launch: Launch, log_id: LogId, ring: usize) -> Self {
+        let agent = Agent::of(&launch, log_id);
         let mut session = launch.session.unwrap_or_default();
         let ring = Ring::new(ring.max(SMALLEST_RING));
         let size = session.size.unwrap_or_default();
@@ -146,6 +155,7 @@ impl Core {
             size_reports: false,
             status_due: None,
             log: VecDeque::new(),
+            agent,
         }
     }
 
@@ -159,6 +169,7 @@ impl Core {
             Event::OutputClosed => self.pty_closed(now, &mut effects),
             Event::Exited(exit) => self.exited(exit, now, &mut effects),
             Event::Log(line) => self.note(&line),
+            Event::Hook(connection, line) => self.hook_said(connection, &line, now, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
         }
         effects
@@ -171,7 +182,11 @@ impl Core {
 
     /// What to write to the link; [`Core::link_took`] must follow.
     pub(super) fn link_output(&mut self, now: Now) -> Option<[IoSlice<'_>; 3]> {
-        if self.linked { self.outbox.offer(&self.ring, now.at) } else { None }
+        if !self.linked {
+            return None;
+        }
+        self.send_agent();
+        self.outbox.offer(&self.ring, now.at)
     }
 
     /// The link took so many bytes of what was offered last.

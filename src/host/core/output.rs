@@ -82,6 +82,7 @@ impl Core {
         {
             self.session.title.clone_from(&text);
             self.event(at, Kind::Title(text));
+            self.title_changed(now);
         }
         if let Some(at) = bell {
             self.jobs.ring_bell();

@@ -1,24 +1,17 @@
 //! What the gateway says over the link to a structured session, and what the host does about it.
 
-use bytes::BytesMut;
-
 use super::{Effect, Structured};
 use crate::agents::conversation;
-use crate::agents::limits::EVENT_OUT;
-use crate::base::{LINK_FRAME, Name, Offset};
+use crate::base::{Name, Offset};
 use crate::host::core::Now;
 use crate::host::greeting::{greet, objection};
 use crate::host::outbox::{Answer as Out, Outbox};
+use crate::host::questions::{Asked, QuestionError};
 use crate::wire::v1::agent_answer::Answer;
 use crate::wire::v1::agent_question::Question;
 use crate::wire::v1::to_gateway::Body;
 use crate::wire::v1::{self, HostStatus, LinkHello, Locate, Located, ToHost, WriterIs, locate, to_host};
-use crate::wire::{LinkError, decode_agent_event, decode_question, encode_agent_answer, encode_summary};
-
-/// A question: a prompt's text and what names it.
-const QUESTION: usize = EVENT_OUT * 4;
-/// A piece of a summary: below the frame limit with its own fields.
-const PIECE: usize = LINK_FRAME - 1024;
+use crate::wire::{decode_agent_event, encode_agent_answer};
 
 /// A message that no gateway of ours sends; the link ends with this reason.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +20,8 @@ enum Misuse {
     SecondHello,
     #[error("the gateway has more than 4 reads outstanding")]
     Reads,
-    #[error("the gateway asked a question of more than 1 MiB")]
-    TooLong,
-    #[error("the gateway asked a question that does not decode: {0}")]
-    Question(#[from] LinkError),
+    #[error(transparent)]
+    Question(#[from] QuestionError),
 }
 
 impl Structured {
@@ -49,7 +40,7 @@ impl Structured {
     pub(super) fn link_down(&mut self) {
         self.linked = false;
         self.outbox = Outbox::default();
-        self.asked = BytesMut::new();
+        self.asked = Asked::default();
         self.status_due = None;
     }
 
@@ -74,7 +65,7 @@ impl Structured {
                     return Err(Misuse::Reads);
                 }
             }
-            B::Question(piece) => self.ask(piece, now)?,
+            B::Question(piece) => self.ask(&piece, now)?,
             B::Name(name) => match name.name.parse::<Name>() {
                 Ok(_) => self.session.name = name.name,
                 Err(error) => self.note(&format!("a new name was refused: {error}"), now),
@@ -102,17 +93,9 @@ impl Structured {
         }
     }
 
-    fn ask(&mut self, piece: v1::Piece, now: Now) -> Result<(), Misuse> {
-        if self.asked.len() + piece.data.len() > QUESTION {
-            return Err(Misuse::TooLong);
-        }
-        self.asked.extend_from_slice(&piece.data);
-        if piece.more {
-            return Ok(());
-        }
-        let whole = std::mem::take(&mut self.asked).freeze();
-        let question = decode_question(whole)?.question;
-        let answer = match question {
+    fn ask(&mut self, piece: &v1::Piece, now: Now) -> Result<(), Misuse> {
+        let Some(question) = self.asked.take(piece)? else { return Ok(()) };
+        let answer = match question.question {
             Some(Question::Command(command)) => self.command(command, now),
             Some(Question::Locate(locate)) => Answer::Located(self.locate(locate)),
             Some(Question::Fetch(number)) => self.fetch(number),
@@ -175,15 +158,7 @@ impl Structured {
         if !self.linked {
             return;
         }
-        let mut data = encode_summary(&self.conversation.summary());
-        loop {
-            let piece = data.split_to(data.len().min(PIECE));
-            let more = !data.is_empty();
-            self.outbox.control(Body::Agent(v1::Piece { request: 0, data: piece, more }));
-            if !more {
-                return;
-            }
-        }
+        self.outbox.agent(&self.conversation.summary());
     }
 
     pub(super) fn send_status(&mut self) {

@@ -14,6 +14,7 @@ use bytes::{Buf, BytesMut};
 
 use super::core::{Event, Now};
 use super::outbox::Outbox;
+use super::questions::Asked;
 use crate::agents::conversation::{Act, Conversation, Patience, cut};
 use crate::agents::limits::LOG_LINE;
 use crate::agents::{ConversationId, DriverKind, driver_of};
@@ -74,7 +75,7 @@ pub(super) struct Structured {
     outbox: Outbox,
     linked: bool,
     /// A question of the gateway that is not whole yet.
-    asked: BytesMut,
+    asked: Asked,
     /// The gateway has not heard what the agent does now.
     agent_due: bool,
     phase: Phase,
@@ -103,7 +104,7 @@ impl Structured {
             close_input: false,
             outbox: Outbox::default(),
             linked: false,
-            asked: BytesMut::new(),
+            asked: Asked::default(),
             agent_due: false,
             phase: Phase::Running,
             status_due: None,
@@ -124,6 +125,8 @@ impl Structured {
             Event::OutputClosed => self.output_closed(now, &mut effects),
             Event::Exited(exit) => self.exited(exit, now, &mut effects),
             Event::Log(line) => self.note(&line, now),
+            // Nothing listens for hooks here.
+            Event::Hook(..) => {}
             Event::Tick => self.tick(now, &mut effects),
         }
         effects
