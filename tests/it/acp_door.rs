@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::support::agents::{FakeModel, prepare, unique_word};
+use crate::support::by_hand::Key;
 use crate::support::place::{Mode, Place, cache, describe, read_lines};
 use crate::support::{HANG, eventually, finished};
 
@@ -271,6 +272,49 @@ fn the_subsystem_is_the_same_agent_and_a_terminal_is_told_to_go_without() {
     assert!(describe(&told).contains("ssh -T"), "{}", describe(&told));
     let ls = place.ssh(&[], &["ls", "--json"]).output().unwrap();
     assert!(String::from_utf8_lossy(&ls.stdout).contains(&session), "it lives on");
+}
+
+#[test]
+fn an_editor_may_do_what_its_key_may() {
+    let (place, model) = served();
+    let keyed = |key: &Key| {
+        let mut command = place.ssh(&["-T", "-F", "none"], &["acp", "claude"]);
+        let words: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        let main = place.endpoints().client_key;
+        command = Command::new("ssh");
+        command
+            .args(words.iter().map(|word| if *word == main { key.path() } else { word }))
+            .env_remove("SSH_AUTH_SOCK");
+        Editor::start(&command)
+    };
+    let (prompts, looks) = (Key::listed(&place, "prompts", "no-approve"), Key::listed(&place, "looks", "role=view"));
+    let mut editor = keyed(&prompts);
+    let (session, new) = editor.begin("");
+    let file = PathBuf::from(new["_meta"]["portcullis"]["directory"].as_str().unwrap()).join(unique_word());
+    model.answers_next(&format!("run: touch {}", file.display()));
+    editor.tell(json!({"do": "prompt", "session": session, "text": "make it"}));
+    let asked = editor.asked();
+    editor.choose(&asked, "allow_once");
+    let is_note =
+        |one: &Value| one["update"]["content"]["text"].as_str().is_some_and(|text| text.contains("not taken"));
+    editor.until(is_note);
+    assert!(!file.exists(), "whoever may not approve has not");
+
+    let mut viewer = keyed(&looks);
+    viewer.call(json!({"do": "load", "session": session, "cwd": "/"}));
+    viewer.tell(json!({"do": "prompt", "session": session, "text": "mine"}));
+    let refused = viewer.until(|one| one["of"] == "prompt").pop().unwrap();
+    assert_eq!((&refused["code"], &refused["data"]["code"]), (&json!(-32603), &json!("view-only")), "{refused}");
+    viewer.tell(json!({"do": "new", "cwd": ""}));
+    let refused = viewer.until(|one| one["of"] == "new").pop().unwrap();
+    assert_eq!(refused["heard"], "error", "{refused}");
+
+    let id = asked["request"]["_meta"]["portcullis"]["id"].as_str().unwrap();
+    let approved = place.ssh(&[], &["approve", id]).output().unwrap();
+    assert!(approved.status.success(), "{}", describe(&approved));
+    assert_eq!(stop_reason(&editor.until(|one| one["of"] == "prompt")), "end_turn");
+    assert!(file.exists());
+    std::fs::remove_file(&file).unwrap();
 }
 
 impl Editor {

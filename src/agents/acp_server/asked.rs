@@ -54,7 +54,9 @@ impl Asked {
                 (question_call(asked, question), question_options(question))
             }
         };
-        Some(json!({"sessionId": session, "toolCall": call, "options": options}))
+        // The name under which other clients know the request.
+        let meta = json!({"portcullis": {"id": self.id()}});
+        Some(json!({"sessionId": session, "toolCall": call, "options": options, "_meta": meta}))
     }
 
     /// The command that an option is; none for an option that was not offered.
