@@ -37,8 +37,10 @@ impl Session {
 
     /// The agent's own id of a conversation that has begun; empty otherwise.
     pub(crate) fn conversation(&self) -> String {
-        let agent = self.agent_summary().filter(|agent| agent.turn > 0);
-        agent.and_then(|agent| agent.started).map(|started| started.agent_session).unwrap_or_default()
+        let Some(agent) = self.agent_summary() else { return String::new() };
+        // An agent that was killed in its first turn may have kept nothing of it.
+        let has_history = |started: &v1::AgentStarted| agent.turns_ended > 0 || started.resumed;
+        agent.started.filter(has_history).map(|started| started.agent_session).unwrap_or_default()
     }
 
     /// Whether its agent goes on with this conversation, or was told to.
