@@ -251,6 +251,13 @@ fn who_approves_elsewhere_is_first_and_the_editors_late_answer_counts_for_nothin
     assert_eq!(said(&editor.turn(&session, "go on")), word);
     let answers = place.audit().iter().filter(|entry| entry["event"] == "answer").count();
     assert_eq!(answers, 1, "the late one never went to the agent");
+
+    let gateway = place.gateway_pid();
+    assert!(Command::new("kill").args(["-9", &gateway.to_string()]).status().unwrap().success());
+    eventually("another gateway serves", || (place.gateway_pid() != gateway).then_some(()));
+    let word = unique_word();
+    model.answers_next(&format!("say: {word}"));
+    assert_eq!(said(&editor.turn(&session, "still there")), word, "over wss the editor does not notice");
 }
 
 #[test]
@@ -315,6 +322,27 @@ fn an_editor_may_do_what_its_key_may() {
     assert_eq!(stop_reason(&editor.until(|one| one["of"] == "prompt")), "end_turn");
     assert!(file.exists());
     std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_line_that_is_too_long_is_told_and_the_next_is_read() {
+    let (place, _model) = served();
+    let mut ssh = place.ssh(&["-T"], &["acp", "claude"]);
+    let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        input.write_all(&vec![b'x'; 3 << 20]).unwrap();
+        let next = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": 1}});
+        writeln!(input, "\n{next}").unwrap();
+    });
+    let output = finished(child);
+    writer.join().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let codes: Vec<&Value> = lines.iter().map(|line| &line["error"]["code"]).collect();
+    assert_eq!(codes, [&json!(-32600), &Value::Null], "{text}");
+    assert_eq!(lines[1]["result"]["protocolVersion"], 1);
 }
 
 impl Editor {
