@@ -97,6 +97,10 @@ fn an_interrupted_answer_a_detach_and_what_was_said_when_one_comes_back() {
             (window.format("#{pane_width}x#{pane_height}") == format!("{cols}x{rows}")).then_some(())
         });
     }
+    eventually("the live region is as wide as the window", || {
+        let screen = window.text();
+        screen.lines().any(|line| line.starts_with(" talk | ") && !line.contains('…')).then_some(())
+    });
     window.presses("C-c");
     window.until("| working");
     window.presses("C-c");
@@ -217,7 +221,8 @@ fn the_local_client_shows_the_same_and_comes_back_by_itself() {
 #[test]
 fn new_and_the_list_lead_into_the_conversation() {
     let talk = Talk::start();
-    let new = Tmux::start(80, 24, &talk.place.ssh(&["-tt"], &["new", "claude", "--mode", "structured", "--name", "zed"]));
+    let new =
+        Tmux::start(80, 24, &talk.place.ssh(&["-tt"], &["new", "claude", "--mode", "structured", "--name", "zed"]));
     new.until("zed | idle |");
     new.presses("C-d");
     new.until("[detached from zed; it lives on");
@@ -228,5 +233,7 @@ fn new_and_the_list_lead_into_the_conversation() {
     // What is typed behind the keys that leave is the list's.
     list.presses("C-]");
     list.types("dq");
-    list.until("Connection to");
+    eventually("the list was left as well", || {
+        (list.format("#{pane_dead} #{pane_dead_status}") == "1 0").then_some(())
+    });
 }

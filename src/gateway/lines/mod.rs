@@ -38,7 +38,8 @@ const GRACE: Duration = Duration::from_millis(400);
 /// An ESC that nothing follows for so long is a key.
 const ESCAPE: Duration = Duration::from_millis(60);
 /// Nothing is drawn while a window is being pulled: what would be taken away is counted for a size that it no longer has.
-const PULL: Duration = Duration::from_millis(100);
+/// tmux tells a program of the next size only 250 ms after the last.
+const PULL: Duration = Duration::from_millis(300);
 
 /// What is known at the beginning.
 #[derive(Debug, Clone)]
