@@ -97,12 +97,17 @@ fn an_interrupted_answer_a_detach_and_what_was_said_when_one_comes_back() {
             (window.format("#{pane_width}x#{pane_height}") == format!("{cols}x{rows}")).then_some(())
         });
     }
+    eventually("the live region is as wide as the window", || {
+        let screen = window.text();
+        screen.lines().any(|line| line.starts_with(" talk | ") && !line.contains('…')).then_some(())
+    });
     window.presses("C-c");
     window.until("| working");
     window.presses("C-c");
     window.until("-- interrupted");
     window.until("| idle |");
     assert_tidy(&window);
+    assert!(window.text().starts_with("test> slow: 500 50\n"), "what stands above stays there\n{}", window.text());
     window.presses("C-]");
     window.types("d");
     let left = window.until("[detached from talk; it lives on");
@@ -211,4 +216,24 @@ fn the_local_client_shows_the_same_and_comes_back_by_itself() {
     window.until("[portcullis: left session talk; it goes on]");
     talk.ssh(&["kill", "talk"]);
     viewer.until("[portcullis: session talk has ended with status");
+}
+
+#[test]
+fn new_and_the_list_lead_into_the_conversation() {
+    let talk = Talk::start();
+    let new =
+        Tmux::start(80, 24, &talk.place.ssh(&["-tt"], &["new", "claude", "--mode", "structured", "--name", "zed"]));
+    new.until("zed | idle |");
+    new.presses("C-d");
+    new.until("[detached from zed; it lives on");
+    let list = Tmux::start(80, 24, &talk.place.ssh(&["-tt"], &[]));
+    list.until("> 1 talk");
+    list.presses("Enter");
+    list.until("talk | idle |");
+    // What is typed behind the keys that leave is the list's.
+    list.presses("C-]");
+    list.types("dq");
+    eventually("the list was left as well", || {
+        (list.format("#{pane_dead} #{pane_dead_status}") == "1 0").then_some(())
+    });
 }

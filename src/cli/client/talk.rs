@@ -221,7 +221,7 @@ fn typed(happened: Happened, lines: &mut LineTerminal, keys: &mut Option<DetachK
         Happened::Typed(bytes) => bytes,
         Happened::Signal(number) => return Err(Stop::Signal(number)),
         Happened::Resized(size) => {
-            lines.resize(size);
+            lines.resize(size, Instant::now());
             return Ok(Vec::new());
         }
     };

@@ -37,6 +37,9 @@ pub(crate) const CONTEXT: u32 = 200;
 const GRACE: Duration = Duration::from_millis(400);
 /// An ESC that nothing follows for so long is a key.
 const ESCAPE: Duration = Duration::from_millis(60);
+/// Nothing is drawn while a window is being pulled: what would be taken away is counted for a size that it no longer has.
+/// tmux tells a program of the next size only 250 ms after the last.
+const PULL: Duration = Duration::from_millis(300);
 
 /// What is known at the beginning.
 #[derive(Debug, Clone)]
@@ -81,6 +84,8 @@ pub(crate) struct LineTerminal {
     armed: bool,
     arms_at: Option<Instant>,
     escape_at: Option<Instant>,
+    /// Nothing is drawn before.
+    draws_at: Option<Instant>,
     notice: Option<Row>,
     state: AgentState,
     mode: String,
@@ -117,6 +122,7 @@ impl LineTerminal {
             armed: false,
             arms_at: None,
             escape_at: None,
+            draws_at: None,
             notice: None,
             state: AgentState::Starting,
             mode: String::new(),
@@ -132,7 +138,8 @@ impl LineTerminal {
     }
 
     /// The window has another size: what stands for good stays as it is.
-    pub(crate) fn resize(&mut self, size: WinSize) {
+    pub(crate) fn resize(&mut self, size: WinSize, now: Instant) {
+        self.draws_at = Some(now + PULL);
         self.setup.size = size;
         self.transcript.set_width(picture::width(size));
         self.region.changed();
@@ -151,7 +158,7 @@ impl LineTerminal {
 
     /// When [`Self::tick`] is wanted.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.arms_at.into_iter().chain(self.escape_at).min()
+        [self.arms_at, self.escape_at, self.draws_at].into_iter().flatten().min()
     }
 
     /// The time has come.
@@ -162,6 +169,7 @@ impl LineTerminal {
                 self.press(key, true, now);
             }
         }
+        self.draws_at = self.draws_at.filter(|at| *at > now);
         if self.arms_at.is_some_and(|at| at <= now) {
             self.arms_at = None;
             self.armed = true;
@@ -186,9 +194,10 @@ impl LineTerminal {
         self.transcript.remark(Style::Warning, text);
     }
 
-    /// A line of the door's own, until the next key.
+    /// A line of the door's own, until the next key; an empty one takes it away.
     pub(crate) fn note(&mut self, text: &str) {
-        self.notice = Some(Row::clipped(Style::Warning, text, picture::width(self.setup.size)));
+        let row = || Row::clipped(Style::Warning, text, picture::width(self.setup.size));
+        self.notice = (!text.is_empty()).then(row);
     }
 
     fn press(&mut self, key: Key, alone: bool, now: Instant) -> Option<Wish> {

@@ -20,6 +20,9 @@ pub(super) fn width(size: WinSize) -> usize {
 impl LineTerminal {
     /// Bytes that bring the terminal up to date.
     pub(crate) fn paint(&mut self) -> Vec<u8> {
+        if self.draws_at.is_some() {
+            return Vec::new();
+        }
         let columns = usize::from(self.setup.size.cols());
         let mut out = Vec::new();
         if !std::mem::replace(&mut self.begun, true) && self.setup.drives {

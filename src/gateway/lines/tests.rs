@@ -171,7 +171,7 @@ fn a_viewer_has_no_line_and_the_region_never_fills_the_window() {
     for (drives, rows) in [(false, 24), (true, 2), (true, 5)] {
         let mut rig = Rig::new(true);
         rig.lines.setup.drives = drives;
-        rig.lines.resize(WinSize::clamped(40, rows));
+        rig.lines.resize(WinSize::clamped(40, rows), rig.now);
         rig.event(permission("r1"));
         rig.waits();
         let wishes = rig.types(&"word ".repeat(40));
@@ -181,7 +181,9 @@ fn a_viewer_has_no_line_and_the_region_never_fills_the_window() {
         assert!(drives || !region.contains("\n> "), "{shown:?}");
         let drawn = rig.lines.paint();
         assert!(drawn.is_empty(), "nothing changes, nothing is drawn");
-        rig.lines.resize(WinSize::clamped(40, rows));
+        rig.lines.resize(WinSize::clamped(40, rows), rig.now);
+        assert_eq!(rig.shown(), "", "the window may still be pulled");
+        rig.waits();
         let again = rig.shown();
         assert!(again.matches("\r\n").count() < rows as usize, "{again:?}");
         assert_eq!(rig.types("\x03"), if drives { vec![] } else { vec![Wish::Leave] });

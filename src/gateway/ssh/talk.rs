@@ -132,7 +132,7 @@ impl Talk<'_> {
         if typed.resized
             && let Some(window) = self.terminal.window()
         {
-            self.lines.resize(window.size);
+            self.lines.resize(window.size, Instant::now());
         }
         let mut through = Vec::new();
         let scan = match &mut self.keys {
