@@ -121,6 +121,8 @@ mod tests {
             login_shell: false,
             driver: None,
             structured_args: Vec::new(),
+            turn_timeout: None,
+            request_timeout: None,
         }
     }
 

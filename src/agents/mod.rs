@@ -55,6 +55,12 @@ pub struct AgentSpec {
     /// Fixed arguments of structured mode, after those of `command`.
     #[serde(default)]
     pub structured_args: Vec<String>,
+    /// In structured mode: seconds of work after which a turn is interrupted; none: never. Waiting for people does not count.
+    #[serde(default)]
+    pub turn_timeout: Option<u32>,
+    /// In structured mode: seconds after which a request that nobody answered is rejected; none: never.
+    #[serde(default)]
+    pub request_timeout: Option<u32>,
 }
 
 /// How an agent is driven.

@@ -148,6 +148,8 @@ mod tests {
             login_shell: false,
             driver: Some(DriverKind::Claude),
             structured_args: vec!["--more".into()],
+            turn_timeout: None,
+            request_timeout: None,
         }
     }
 

@@ -40,6 +40,8 @@ fn agent(reader: &mut Reader, table: &str) -> Option<AgentSpec> {
     let modes_allowed = "allowed: \"terminal\", \"structured\"";
     let modes = reader.parse_list(&at("modes"), vec![Mode::Terminal], modes_allowed, parse_mode);
     let driver = driver(reader, table, &modes);
+    let [turn_timeout, request_timeout] =
+        ["turn_timeout", "request_timeout"].map(|key| timeout(reader, &["agents", table, key]));
     let argument = |text: &str| (!text.contains('\0')).then(|| text.to_owned());
     let structured_args =
         reader.parse_list(&at("structured_args"), Vec::new(), "allowed: a list of arguments", argument);
@@ -71,6 +73,8 @@ fn agent(reader: &mut Reader, table: &str) -> Option<AgentSpec> {
         login_shell,
         driver,
         structured_args,
+        turn_timeout,
+        request_timeout,
     })
 }
 
@@ -85,6 +89,12 @@ fn driver(reader: &mut Reader, table: &str, modes: &[Mode]) -> Option<DriverKind
         reader.note(&path, "is missing for mode \"structured\"", allowed);
     }
     driver
+}
+
+/// Seconds; none when nobody set it, and for 0.
+fn timeout(reader: &mut Reader, path: &[&str]) -> Option<u32> {
+    let seconds: Option<u32> = reader.take(path, "allowed: seconds, 0 for no limit");
+    seconds.filter(|seconds| *seconds > 0)
 }
 
 fn command(reader: &mut Reader, path: &[&str]) -> Vec<String> {

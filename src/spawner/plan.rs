@@ -250,6 +250,8 @@ impl Plan {
             driver: driver.as_str().into(),
             conversation: conversation.id.clone(),
             resume: conversation.resume,
+            turn_ms: milliseconds(request.agent.turn_timeout),
+            request_ms: milliseconds(request.agent.request_timeout),
         });
         let ring = if structured.is_some() { EVENT_RING } else { table.ring };
         let hooks = if reports { "claude" } else { "" }.to_owned();
@@ -273,6 +275,10 @@ impl Plan {
             meta: crate::wire::encode_launch(&launch),
         }
     }
+}
+
+fn milliseconds(seconds: Option<u32>) -> u64 {
+    u64::from(seconds.unwrap_or(0)) * 1000
 }
 
 /// As login writes it: a leading dash and the last component.

@@ -202,3 +202,37 @@ done"#;
     let told = events.wait_with_output().unwrap();
     assert!(String::from_utf8_lossy(&told.stdout).contains("heard are you there"), "{}", describe(&told));
 }
+
+#[tokio::test]
+async fn a_turn_and_a_request_end_at_their_configured_limits() {
+    let lines = r#"echo '{"type":"ready"}'
+while read -r line; do
+  case $line in
+    *'"type":"interrupt"'*) echo '{"type":"complete","text":""}';;
+    *'"type":"answer"'*) echo "$line" > answer; echo '{"type":"complete"}';;
+    *'"text":"ask"'*) echo '{"type":"ask","id":"q1","title":"touch a file","tool":"touch","input":{}}';;
+  esac
+done"#;
+    let mut talk = Talk::with(&[("slow", "lines", lines)]);
+    talk.place.configure("[agents.limited]\ncommand = [\"/bin/true\"]\n");
+    let file = talk.place.dir.join("portcullis.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let limits = "driver = \"lines\"\nturn_timeout = 1\nrequest_timeout = 1";
+    std::fs::write(&file, text.replace("driver = \"lines\"", limits)).unwrap();
+    talk.place.configure("");
+    agent(&talk, "slow");
+    let mut watch = Watch::start(&talk.place, None, false).await;
+    watch.ask(prompt("p1", "think for ever")).await;
+    let events = watch.until(is_over("p1")).await;
+    assert!(
+        events.iter().any(|kind| matches!(kind, Kind::Log(log) if log.line.contains("which is its limit"))),
+        "{events:?}"
+    );
+    watch.ask(prompt("p2", "ask")).await;
+    let events = watch.until(is_over("p2")).await;
+    let closed =
+        events.iter().find_map(|kind| if let Kind::PermissionClosed(closed) = kind { Some(closed) } else { None });
+    assert_eq!(closed.unwrap().outcome(), v1::Closing::Expired, "{events:?}");
+    let asked = events.iter().find_map(|kind| if let Kind::PermissionAsked(asked) = kind { Some(asked) } else { None });
+    assert!(asked.is_some_and(|asked| asked.deadline > 0), "the request says so");
+}

@@ -268,6 +268,8 @@ fn table(dir: &Path, agent: &str) -> Table {
         login_shell: false,
         driver: None,
         structured_args: Vec::new(),
+        turn_timeout: None,
+        request_timeout: None,
     };
     let shell = AgentSpec { name: "shell".parse().unwrap(), command: Vec::new(), login_shell: true, ..agent.clone() };
     let forbidden = AgentSpec { name: "forbidden".parse().unwrap(), ..agent.clone() };

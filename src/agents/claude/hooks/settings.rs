@@ -71,6 +71,8 @@ mod tests {
             login_shell: false,
             driver: Some(DriverKind::Claude),
             structured_args: Vec::new(),
+            turn_timeout: None,
+            request_timeout: None,
         }
     }
 
