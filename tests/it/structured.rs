@@ -11,6 +11,7 @@ use crate::support::agents::unique_word;
 use crate::support::eventually;
 use crate::support::place::describe;
 use crate::support::talk::{Talk, Watch, is_over, prompt, said};
+use crate::support::tmux::Tmux;
 
 #[test]
 fn a_prompt_over_ssh_prints_the_answer_and_ls_tells_what_the_agent_does() {
@@ -182,4 +183,21 @@ async fn a_restart_goes_on_with_the_agents_own_history() {
     );
     talk.ssh(&["kill", "talk"]);
     talk.ssh(&second);
+}
+
+#[tokio::test]
+async fn the_picker_shows_what_is_asked_for_and_a_key_decides() {
+    let talk = Talk::start();
+    let mut watch = Watch::start(&talk.place, None, false).await;
+    let file = talk.home().join(format!("picked-{}", unique_word()));
+    watch.ask(prompt("p1", &format!("run: touch {}", file.display()))).await;
+    talk.waiting();
+    let picker = Tmux::start(60, 12, &talk.place.ssh(&["-tt"], &[]));
+    picker.until("y allow  d deny: Bash: touch");
+    assert!(!file.exists());
+    picker.types("y");
+    watch.until(is_over("p1")).await;
+    assert!(file.exists(), "allowed");
+    std::fs::remove_file(&file).unwrap();
+    picker.until("allowed");
 }

@@ -55,7 +55,7 @@ impl Work {
         Ok(finished(async move { session.command(command).await }).await?)
     }
 
-    async fn decide(&self, verb: DecideVerb) -> Result<(), Failure> {
+    pub(super) async fn decide(&self, verb: DecideVerb) -> Result<(), Failure> {
         let (session, approval) = self.gateway.router().find_request(&self.grant, &verb.request)?;
         let Some(asked) = approval.permission else {
             let message = format!("{} is a question: answer {0} …", verb.request);

@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::base::{Name, WinSize, printable};
 use crate::gateway::verbs::{clip, clip_front, state_text};
-use crate::wire::v1::Session;
+use crate::wire::v1::{Approval, PermissionAsked, Session};
 
 use super::lexer::{Lexer, Unit};
 
@@ -33,6 +33,8 @@ pub(super) enum Action {
     Stay,
     /// Attach to this session.
     Attach(Name),
+    /// Let the session's agent do what it asks for, or refuse it: the request's id.
+    Decide { request: String, allow: bool },
     /// Start this agent; none: in the first root.
     Start { agent: Name, directory: Option<String> },
     /// End the channel.
@@ -44,6 +46,8 @@ pub(super) enum Action {
 pub(super) struct Picker {
     title: String,
     sessions: Vec<Session>,
+    /// What agents of these sessions ask leave for.
+    asked: Vec<Approval>,
     agents: Vec<Name>,
     first_root: String,
     page: Page,
@@ -62,7 +66,16 @@ enum Page {
 impl Picker {
     /// For one account; `title` names gateway and account.
     pub(super) fn new(title: String, agents: Vec<Name>, first_root: String) -> Self {
-        Self { title, sessions: Vec::new(), agents, first_root, page: Page::Sessions, at: 0, note: String::new() }
+        Self {
+            title,
+            sessions: Vec::new(),
+            asked: Vec::new(),
+            agents,
+            first_root,
+            page: Page::Sessions,
+            at: 0,
+            note: String::new(),
+        }
     }
 
     /// The sessions as they are now; true when the picture changes. The choice stays on the session it was on.
@@ -74,6 +87,19 @@ impl Picker {
         self.at = same.unwrap_or(self.at).min(sessions.len().saturating_sub(1));
         self.sessions = sessions;
         changed
+    }
+
+    /// What is asked for now; true when the picture changes.
+    pub(super) fn set_asked(&mut self, asked: Vec<Approval>) -> bool {
+        let changed = self.asked != asked;
+        self.asked = asked;
+        changed
+    }
+
+    /// What the agent of the chosen session asks leave for.
+    fn chosen_request(&self) -> Option<&PermissionAsked> {
+        let name = &self.sessions.get(self.at)?.name;
+        self.asked.iter().filter(|asked| asked.session == *name).find_map(|asked| asked.permission.as_ref())
     }
 
     /// One line below the list, until the next key.
@@ -102,6 +128,9 @@ impl Picker {
                 [only] => self.page = Page::Directory { agent: only.clone(), text: String::new() },
                 _ => self.page = Page::Agents { at: 0 },
             },
+            Key::Char(key @ ('y' | 'd')) if let Some(asked) = self.chosen_request() => {
+                return Action::Decide { request: asked.id.clone(), allow: key == 'y' };
+            }
             Key::Enter => return self.attach(self.at),
             Key::Char(digit @ '1'..='9') => return self.attach(digit as usize - '1' as usize),
             other => self.at = moved(self.at, self.sessions.len(), other),
@@ -153,7 +182,12 @@ impl Picker {
             }
             Page::Sessions => {
                 let items = self.sessions.iter().enumerate().map(|(at, s)| item(at, s, width)).collect();
-                (self.title.clone(), items, self.at, "↑↓ Enter attach  n new  q quit".to_owned())
+                let foot = match self.chosen_request() {
+                    // Who wants to see all of it attaches.
+                    Some(asked) => format!("y allow  d deny: {}", printable(&asked.summary, LONGEST_PATH)),
+                    None => "↑↓ Enter attach  n new  q quit".to_owned(),
+                };
+                (self.title.clone(), items, self.at, foot)
             }
             Page::Agents { at } => {
                 let items = self.agents.iter().enumerate().map(|(at, name)| format!("{} {name}", number(at))).collect();

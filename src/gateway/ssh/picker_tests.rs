@@ -153,3 +153,19 @@ proptest! {
         prop_assert!(left.iter().all(|line| line.is_empty() || "line".starts_with(line.as_str())), "{:?}", left);
     }
 }
+
+#[test]
+fn what_the_chosen_sessions_agent_asks_for_is_decided_with_a_key() {
+    let mut picker = picker(&["one", "two"]);
+    let name = picker.sessions[1].name.clone();
+    let permission = PermissionAsked { id: "r1".into(), summary: "Bash: \x1b[2Jtouch x".into(), ..Default::default() };
+    let asked = Approval { session: name, permission: Some(permission), question: None };
+    assert!(picker.set_asked(vec![asked.clone()]) && !picker.set_asked(vec![asked]));
+    assert_eq!(picker.apply(Key::Char('y')), Action::Stay, "another one is chosen");
+    picker.apply(Key::Down);
+    let (lines, _) = picker.lines(WinSize::clamped(60, 10));
+    assert!(lines.last().unwrap().starts_with("y allow  d deny: Bash: "), "{lines:?}");
+    assert!(!lines.concat().contains('\x1b'));
+    assert_eq!(picker.apply(Key::Char('d')), Action::Decide { request: "r1".into(), allow: false });
+    assert_eq!(picker.apply(Key::Char('y')), Action::Decide { request: "r1".into(), allow: true });
+}

@@ -11,6 +11,7 @@ use super::viewer::{Stop, view};
 use crate::base::{Name, WinSize};
 use crate::gateway::SessionError;
 use crate::gateway::StartRequest;
+use crate::gateway::verbs::DecideVerb;
 
 /// How often the list is looked at again while somebody looks at it.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -27,14 +28,14 @@ pub(super) async fn pick(work: &Work) -> Result<Status, Failure> {
     let mut screen =
         Screen { picker: Picker::new(format!("portcullis: {account}"), agents, root), drawing: Drawing::default() };
     let mut keyboard = Keyboard::default();
-    screen.picker.set_sessions(work.gateway.router().list(&work.grant));
+    screen.look(work);
     screen.draw(&work.out, work.window(), false).await?;
     let mut ticks = interval(REFRESH);
     loop {
         let typed = tokio::select! {
             typed = work.terminal.read() => typed,
             _ = ticks.tick() => {
-                if screen.picker.set_sessions(work.gateway.router().list(&work.grant)) {
+                if screen.look(work) {
                     screen.draw(&work.out, work.window(), false).await?;
                 }
                 continue;
@@ -73,6 +74,13 @@ struct Screen {
 }
 
 impl Screen {
+    /// Takes in what there is now; whether the picture changes.
+    fn look(&mut self, work: &Work) -> bool {
+        let router = work.gateway.router();
+        let sessions = self.picker.set_sessions(router.list(&work.grant));
+        self.picker.set_asked(router.approvals(&work.grant)) || sessions
+    }
+
     async fn press(&mut self, work: &Work, key: Key) -> Result<Next, Failure> {
         let action = self.picker.apply(key);
         if action == Action::Stay {
@@ -84,13 +92,14 @@ impl Screen {
             Action::Quit => return Ok(Next::Quit),
             Action::Attach(name) => self.show(work, &name).await,
             Action::Start { agent, directory } => start(work, agent, directory).await,
+            Action::Decide { request, allow } => decide(work, request, allow).await,
         };
         match outcome {
             Ok(note) => self.picker.set_note(&note),
             Err(Failure::Refused(error)) => self.picker.set_note(&error.to_string()),
             Err(other) => return Err(other),
         }
-        self.picker.set_sessions(work.gateway.router().list(&work.grant));
+        self.look(work);
         Ok(Next::Back)
     }
 
@@ -103,6 +112,11 @@ impl Screen {
         let size = window.unwrap_or(WinSize::DEFAULT);
         Ok(out.data(self.drawing.draw(&self.picker, size, anew)).await?)
     }
+}
+
+async fn decide(work: &Work, request: String, allow: bool) -> Result<String, Failure> {
+    work.decide(DecideVerb { request, allow, always: false, reason: String::new() }).await?;
+    Ok(if allow { "allowed" } else { "denied" }.to_owned())
 }
 
 async fn start(work: &Work, agent: Name, directory: Option<String>) -> Result<String, Failure> {
