@@ -49,7 +49,8 @@ impl Session {
             command.command,
             Some(Command::AnswerPermission(_) | Command::AnswerQuestion(_) | Command::RevokeRule(_))
         );
-        if !self.is_structured() && !(answers && self.agent_summary().is_some()) {
+        let takes_it = self.is_structured() || (answers && self.agent_summary().is_some());
+        if !takes_it {
             return Err(wrong_mode("has a terminal: type into it", self.lock()));
         }
         match self.question(Question::Command(command)).await? {

@@ -101,7 +101,8 @@ fn the_first_answer_goes_to_the_hook_and_the_second_is_told() {
 
 #[test]
 fn an_answer_on_the_screen_is_heard_of_in_each_way_that_there_is() {
-    let ways: [(&str, &dyn Fn(&mut Conversation), AgentState); 5] = [
+    type Way<'a> = (&'a str, &'a dyn Fn(&mut Conversation), AgentState);
+    let ways: [Way<'_>; 5] = [
         ("over", &|conversation| _ = conversation.line(2, b"3 over"), AgentState::Working),
         ("its tool has run", &|conversation| _ = says(conversation, 4, "PostToolUse", BASH), AgentState::Working),
         ("escape", &|conversation| _ = conversation.line(2, b"3"), AgentState::Idle),
@@ -125,6 +126,7 @@ fn a_rejection_that_lost_to_the_dialog_is_told() {
     let (mut conversation, id, digest) = asking();
     answer(&mut conversation, &id, &digest, REJECT).unwrap();
     let acts = says(&mut conversation, 4, "PostToolUse", BASH);
+    assert_eq!(written(&acts), Vec::<String>::new(), "its hook has gone");
     let told = |act: &Act| matches!(act, Act::Event(event) if matches!(&event.kind, Some(Kind::Log(log)) if log.line.contains("too late")));
     assert!(acts.iter().any(told), "{acts:?}");
     assert!(!says(&mut conversation, 5, "PostToolUse", BASH).iter().any(told), "once");
