@@ -9,6 +9,7 @@ mod relay;
 mod ssh;
 mod stats;
 mod streams;
+mod talkers;
 mod wss;
 
 use anyhow::{Context, Result, bail};
@@ -48,6 +49,8 @@ fn main() -> Result<()> {
         },
         ["drain", target, count] => runtime()?.block_on(figures::drain(target, count.parse()?)),
         ["relay", kind] => relay::serve(kind),
+        // The driver's own arguments follow.
+        ["program", name, ..] if talkers::TALKERS.contains(name) => talkers::run(name),
         ["program", name, rest @ ..] => programs::run(name, rest),
         _ => bail!("usage: compare run GROUP...; groups: {}", figures::GROUPS.join(" ")),
     }

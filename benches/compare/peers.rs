@@ -12,6 +12,7 @@ use bytes::Bytes;
 use portcullis::wire::v1::ViewerMode;
 
 use crate::programs::PROGRAMS;
+use crate::talkers::TALKERS;
 use crate::{proc, ssh, wss};
 
 /// The account that programs run as on both sides; tests/run makes it.
@@ -310,6 +311,11 @@ fn served(portcullis: &Path, root: &Path, bench: &Path) -> Result<(Server, serde
         let command = [bench.display().to_string(), "program".into()].into_iter().chain(words(program));
         let command: Vec<String> = command.map(|word| format!("{word:?}")).collect();
         text.push_str(&format!("\n[agents.bench-{program}]\ncommand = [{}]\n", command.join(", ")));
+    }
+    for talker in TALKERS {
+        let bench = bench.display();
+        text.push_str(&format!("\n[agents.bench-{talker}]\ncommand = [\"{bench}\", \"program\", \"{talker}\"]\n"));
+        text.push_str("modes = [\"structured\"]\ndriver = \"claude\"\n");
     }
     std::fs::write(&file, text)?;
     let child = quickstart(&copy, root, &dir)?;

@@ -107,6 +107,16 @@ impl Connection {
         }
     }
 
+    /// The events of a structured session from now on.
+    pub(crate) async fn watch(mut self, session: &str) -> Result<Events> {
+        let mode = v1::ViewerMode::Events.into();
+        let attach = v1::Attach { session: session.into(), channel: CHANNEL, mode, ..Default::default() };
+        match self.ask(Ask::Attach(attach)).await? {
+            Say::Attached(_) => Ok(Events(self)),
+            other => bail!("attach {session}: {other:?}"),
+        }
+    }
+
     async fn said(&mut self) -> Result<(u64, Say)> {
         loop {
             match self.socket.next().await.context("closed")?? {
@@ -118,6 +128,34 @@ impl Connection {
                 }
                 Message::Binary(bytes) => self.early.push_back(BinaryFrame::decode(bytes)?.data),
                 Message::Close(close) => bail!("closed: {close:?}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A viewer of events.
+pub(crate) struct Events(Connection);
+
+impl Events {
+    pub(crate) async fn prompt(&mut self, session: &str, id: &str, text: &str) -> Result<()> {
+        let prompt = v1::Prompt { id: id.into(), text: text.into() };
+        let request = Some(v1::agent_request::Request::Prompt(prompt));
+        let body = Some(Ask::Agent(v1::AgentRequest { session: session.into(), request }));
+        self.0.next += 1;
+        let text = encode_client(&v1::ClientMessage { id: self.0.next, body })?;
+        Ok(self.0.socket.send(Message::text(text)).await?)
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<(u64, v1::agent_event::Kind)> {
+        loop {
+            match self.0.said().await?.1 {
+                Say::AgentEvent(event) => {
+                    let kind = event.event.and_then(|event| event.kind).context("an event of a kind")?;
+                    return Ok((event.number, kind));
+                }
+                Say::Error(error) => bail!("error: {error:?}"),
+                Say::Detached(detached) => bail!("detached: {detached:?}"),
                 _ => {}
             }
         }

@@ -182,6 +182,17 @@ pub enum Refused {
         /// What would do.
         needed: &'static str,
     },
+    /// The agent speaks another version of its protocol.
+    #[error(
+        "the agent speaks version {spoken:?} of the Agent Client Protocol, this gateway {known}; install a version of \
+         the agent that speaks {known}"
+    )]
+    OtherProtocol {
+        /// As the agent says it; empty: it says none.
+        spoken: String,
+        /// What is spoken here.
+        known: &'static str,
+    },
     /// A name that is not a mode or model of this agent.
     #[error("{what} {value:?} is not one of: {known}")]
     NotOffered {
@@ -196,7 +207,7 @@ pub enum Refused {
 
 impl Refused {
     /// Every code, and whether the same command may be taken later.
-    pub const CODES: [(&'static str, bool); 19] = [
+    pub const CODES: [(&'static str, bool); 20] = [
         ("unsupported", false),
         ("not-working", false),
         ("busy", true),
@@ -216,6 +227,7 @@ impl Refused {
         ("too-many-rules", false),
         ("agent-too-old", false),
         ("not-offered", false),
+        ("other-protocol", false),
     ];
 
     /// Stable, lower case with dashes.
@@ -239,6 +251,7 @@ impl Refused {
             Self::NoSuchRule(_) => "no-such-rule",
             Self::TooManyRules(_) => "too-many-rules",
             Self::AgentTooOld { .. } => "agent-too-old",
+            Self::OtherProtocol { .. } => "other-protocol",
             Self::NotOffered { .. } => "not-offered",
         }
     }
@@ -265,6 +278,10 @@ pub trait Driver: Send {
     fn tick(&mut self, now: Millis) -> Effects;
     /// When `tick` is wanted next.
     fn wake(&self) -> Option<Millis>;
+    /// The session is to end in good order: what makes the agent end by itself.
+    fn stop(&mut self, _now: Millis) -> Effects {
+        vec![Effect::CloseInput]
+    }
     /// Its standard output is at its end.
     fn closed(&mut self, now: Millis) -> Effects;
 }

@@ -1,13 +1,18 @@
 //! What each agent is: its command, declared options and environment; starts nothing and reads nothing.
 
+pub mod acp;
+pub mod acp_server;
 pub mod claude;
 pub mod conversation;
 pub mod driver;
 pub mod environment;
 mod event;
+mod few;
 pub mod limits;
+pub mod lines;
 mod names;
 mod options;
+pub mod pipe;
 mod structured;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::acp::Acp;
 use super::driver::Driver;
+use super::lines::Lines;
+use super::pipe::Pipe;
 use super::{AgentSpec, ArgvError, claude};
 
 /// What an agent speaks on its standard streams.
@@ -78,11 +81,14 @@ impl ConversationId {
     }
 }
 
-/// What speaks with an agent of this kind; none where this release has no such driver.
-pub fn driver_of(kind: DriverKind, conversation: &ConversationId, directory: &str) -> Option<Box<dyn Driver>> {
+/// What speaks with an agent of this kind.
+pub fn driver_of(kind: DriverKind, conversation: &ConversationId, directory: &str) -> Box<dyn Driver> {
     match kind {
-        DriverKind::Claude => Some(Box::new(claude::Claude::new(conversation.of_claude(), directory))),
-        DriverKind::Acp | DriverKind::Lines | DriverKind::Pipe => None,
+        DriverKind::Claude => Box::new(claude::Claude::new(conversation.of_claude(), directory)),
+        // The others make their own ids of new conversations.
+        DriverKind::Acp => Box::new(Acp::new(directory, conversation.resume.then_some(&conversation.id))),
+        DriverKind::Lines => Box::new(Lines::new(directory)),
+        DriverKind::Pipe => Box::new(Pipe::new(directory)),
     }
 }
 

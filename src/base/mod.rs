@@ -12,4 +12,4 @@ pub use limits::*;
 pub use names::{AccountName, Name, NameError};
 pub use secret::Secret;
 pub use size::WinSize;
-pub use text::printable;
+pub use text::{acts_on_terminal, printable};

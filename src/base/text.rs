@@ -8,11 +8,17 @@ pub fn printable(text: &str, most: usize) -> String {
             out.push('…');
             break;
         }
-        let harmful = ch.is_control()
-            || matches!(ch, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if harmful { out.extend(ch.escape_unicode()) } else { out.push(ch) }
+        if acts_on_terminal(ch) { out.extend(ch.escape_unicode()) } else { out.push(ch) }
     }
     out
+}
+
+/// Control characters, and what turns, hides or joins the text around it without being seen itself.
+pub fn acts_on_terminal(ch: char) -> bool {
+    ch.is_control()
+        || matches!(ch,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

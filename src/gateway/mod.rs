@@ -6,6 +6,7 @@ mod error;
 mod identity;
 mod journal;
 mod keybook;
+pub(crate) mod lines;
 mod listen;
 mod readiness;
 mod reload;

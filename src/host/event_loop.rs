@@ -159,6 +159,8 @@ impl<S: Side> EventLoop<S> {
         if self.side.timer().is_some_and(|at| at <= now.at) {
             self.apply(Event::Tick, now);
         }
+        // What a timer, a new link or an end made for the agent; a side that is blocked waits for its descriptor.
+        self.side.write(&[Ready::default(); DESCRIPTORS], now);
         if self.side.is_busy(now) {
             self.side.work(now);
         }

@@ -3,6 +3,7 @@
 mod core;
 mod event_loop;
 mod exit;
+mod greeting;
 mod hooks;
 mod input;
 mod jobs;

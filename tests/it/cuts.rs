@@ -63,7 +63,8 @@ async fn while_cutting(proxy: &Proxy, client: &JoinHandle<Story>) {
 }
 
 fn most_are_continuous(continuous: usize, all: usize) {
-    assert!(continuous * 100 >= all * 95, "{continuous} of {all} verdicts are continuous");
+    // Five in a hundred; of a short run one.
+    assert!((all - continuous) * 20 <= all.max(20), "{continuous} of {all} verdicts are continuous");
 }
 
 async fn followed(environment: &[(&str, &str)]) -> (Vec<Verdict>, u64, Totals) {

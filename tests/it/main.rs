@@ -9,6 +9,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod acp_door;
 mod admission;
 mod adoption;
 mod agents;
@@ -21,6 +22,7 @@ mod hooks;
 mod in_the_middle;
 mod kills;
 mod lifecycle;
+mod line_terminal;
 mod local_client;
 mod raw_ssh;
 mod refusals;
@@ -33,6 +35,9 @@ mod service;
 mod ssh_door;
 mod stalled;
 mod structured;
+mod structured_acp;
+mod structured_faults;
+mod structured_turns;
 mod support;
 mod terminals;
 mod typing;

@@ -1,118 +1,16 @@
-//! Structured sessions with the real Claude Code: events, prompts and approvals through every door.
+//! Structured sessions with the real Claude Code: prompts and approvals through every door, and what outlives what.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use portcullis::wire::v1::agent_event::Kind;
 use portcullis::wire::v1::agent_request::Request;
-use portcullis::wire::v1::{
-    self, AgentState, OptionKind, PromptPhase, client_message::Body as Ask, server_message::Body as Say,
-};
+use portcullis::wire::v1::{self, AgentState, OptionKind, PromptPhase, server_message::Body as Say};
 use serde_json::Value;
 
-use crate::support::agents::{FakeModel, prepare, unique_word};
-use crate::support::client::{Heard, Wss};
-use crate::support::place::{Mode, Place, describe};
-use crate::support::{HANG, eventually};
-
-/// A place with the real agents in front of a scripted model, and one structured session `talk`.
-struct Talk {
-    place: Place,
-    model: FakeModel,
-}
-
-impl Talk {
-    fn start() -> Self {
-        let model = FakeModel::start();
-        let mut place = Place::new(Mode::Root);
-        prepare(&mut place, &model);
-        place.serve();
-        let talk = Self { place, model };
-        talk.ssh(&["new", "claude", "--mode", "structured", "--name", "talk"]);
-        talk
-    }
-
-    /// Runs a verb over a real ssh; its output.
-    fn ssh(&self, words: &[&str]) -> String {
-        let told = self.place.ssh(&[], words).output().unwrap();
-        assert!(told.status.success(), "{words:?}: {}\n{}", describe(&told), self.place.console());
-        String::from_utf8(told.stdout).unwrap()
-    }
-
-    fn home(&self) -> PathBuf {
-        let list: Value = serde_json::from_str(&self.ssh(&["ls", "--json"])).unwrap();
-        list[0]["directory"].as_str().unwrap().into()
-    }
-
-    /// The requests that wait, once there is one.
-    fn waiting(&self) -> Value {
-        eventually("a request waits", || {
-            let list: Value = serde_json::from_str(&self.ssh(&["approvals", "--json"])).unwrap();
-            (list.as_array().unwrap().len() == 1).then(|| list[0].clone())
-        })
-    }
-}
-
-/// A viewer of events.
-struct Watch {
-    wss: Wss,
-    attached: v1::Attached,
-}
-
-impl Watch {
-    async fn start(place: &Place, cursor: Option<v1::Cursor>, from_start: bool) -> Self {
-        let mut wss = Wss::login(place).await;
-        let mode = v1::ViewerMode::Events.into();
-        let attach = v1::Attach { session: "talk".into(), channel: 1, mode, cursor, from_start, ..Default::default() };
-        let attached = wss.attach(attach).await;
-        Self { wss, attached }
-    }
-
-    /// The next event.
-    async fn next(&mut self) -> (u64, Kind) {
-        loop {
-            let heard = tokio::time::timeout(HANG, self.wss.next()).await.expect("no event");
-            match heard {
-                Heard::Said(_, Say::AgentEvent(event)) => return (event.number, event.event.unwrap().kind.unwrap()),
-                Heard::Closed(why) => panic!("closed: {why:?}"),
-                _ => {}
-            }
-        }
-    }
-
-    /// Everything up to the first event that `is` wants, which comes last.
-    async fn until(&mut self, is: impl Fn(&Kind) -> bool) -> Vec<Kind> {
-        let mut seen = Vec::new();
-        loop {
-            let (_, kind) = self.next().await;
-            let over = is(&kind);
-            seen.push(kind);
-            if over {
-                return seen;
-            }
-        }
-    }
-
-    async fn ask(&mut self, request: Request) -> Say {
-        self.wss.ask(Ask::Agent(v1::AgentRequest { session: "talk".into(), request: Some(request) })).await
-    }
-}
-
-fn prompt(id: &str, text: &str) -> Request {
-    Request::Prompt(v1::Prompt { id: id.into(), text: text.into() })
-}
-
-fn is_over(id: &str) -> impl Fn(&Kind) -> bool {
-    move |kind| matches!(kind, Kind::Prompt(state) if state.id == id && state.phase() >= PromptPhase::Finished)
-}
-
-fn said(events: &[Kind]) -> String {
-    let text = |kind: &Kind| match kind {
-        Kind::Message(chunk) if chunk.whole => Some(chunk.text.clone()),
-        _ => None,
-    };
-    events.iter().filter_map(text).collect()
-}
+use crate::support::agents::unique_word;
+use crate::support::eventually;
+use crate::support::place::describe;
+use crate::support::talk::{Talk, Watch, is_over, prompt, said};
 
 #[test]
 fn a_prompt_over_ssh_prints_the_answer_and_ls_tells_what_the_agent_does() {
@@ -261,10 +159,11 @@ async fn the_gateway_dies_with_an_approval_open_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_restart_goes_on_with_the_agents_own_history() {
     let talk = Talk::start();
+    assert_eq!(talk.ssh(&["restart", "talk"]), "talk: restarted, new\n", "nothing was said yet");
     let mut watch = Watch::start(&talk.place, None, false).await;
     watch.ask(prompt("p1", "say: one")).await;
     watch.until(is_over("p1")).await;
-    talk.ssh(&["restart", "talk"]);
+    assert_eq!(talk.ssh(&["restart", "talk"]), "talk: restarted with its history\n");
     let log_id = watch.attached.log_id.clone();
     let mut again = Watch::start(&talk.place, Some(v1::Cursor { log_id, offset: 3 }), false).await;
     assert_eq!(again.attached.verdict(), v1::Verdict::Reset);
@@ -272,4 +171,15 @@ async fn a_restart_goes_on_with_the_agents_own_history() {
     let events = again.until(is_over("p2")).await;
     let started = events.iter().find_map(|kind| if let Kind::Started(started) = kind { Some(started) } else { None });
     assert!(started.is_some_and(|started| started.resumed), "{events:?}");
+    // Nobody else goes on with it while this one lives.
+    let id = &started.unwrap().agent_session;
+    let second = ["new", "claude", "--mode", "structured", "--name", "second", "--resume", id];
+    let refused = talk.place.ssh(&[], &second).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("session talk has that conversation already"),
+        "{}",
+        describe(&refused)
+    );
+    talk.ssh(&["kill", "talk"]);
+    talk.ssh(&second);
 }

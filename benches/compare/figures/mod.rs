@@ -8,6 +8,7 @@ mod fanout;
 mod host;
 mod login;
 mod memory;
+mod structured;
 
 use anyhow::{Result, bail};
 
@@ -17,12 +18,24 @@ use crate::peers::Stage;
 pub(crate) use echo::drain;
 
 /// What `run` takes, in this order.
-pub(crate) const GROUPS: [&str; 10] =
-    ["echo", "relay", "bulk", "engine", "noise", "bulk-unpinned", "login", "memory", "fanout", "attach"];
+pub(crate) const GROUPS: [&str; 12] = [
+    "echo",
+    "relay",
+    "bulk",
+    "engine",
+    "prompt",
+    "noise",
+    "bulk-unpinned",
+    "login",
+    "memory",
+    "fanout",
+    "attach",
+    "structured",
+];
 
 /// Whether client, servers and programs share one core, the other being kept busy.
 pub(crate) fn is_pinned(group: &str) -> bool {
-    matches!(group, "echo" | "relay" | "bulk" | "engine")
+    matches!(group, "echo" | "relay" | "bulk" | "engine" | "prompt")
 }
 
 pub(crate) async fn group(name: &str, plan: Plan) -> Result<()> {
@@ -44,6 +57,8 @@ pub(crate) async fn group(name: &str, plan: Plan) -> Result<()> {
         "login" => login::run(&stage, plan).await,
         "fanout" => fanout::run(&stage, plan).await,
         "attach" => attach::run(&stage, plan).await,
+        "prompt" => structured::trips(&stage, plan).await,
+        "structured" => structured::run(&stage).await,
         _ => bail!("no such group: {name}"),
     }
 }

@@ -1,13 +1,10 @@
 //! The lines of Claude Code as types; does not know what follows from them. Fields that nobody reads are not named.
 
-use std::fmt;
-use std::marker::PhantomData;
-
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::agents::limits::{LIST, REQUEST_INPUT};
+use crate::agents::few::Few;
+use crate::agents::limits::REQUEST_INPUT;
 
 /// What every line has.
 #[derive(Deserialize)]
@@ -266,41 +263,4 @@ impl Input {
 pub(super) fn parsed<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     let text = raw?.get();
     (text.len() <= REQUEST_INPUT).then(|| serde_json::from_str(text).ok())?
-}
-
-/// The first [`LIST`] of a list: an agent's line must not cost many times its size.
-pub(super) struct Few<T>(pub(super) Vec<T>);
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(FewVisitor(PhantomData))
-    }
-}
-
-struct FewVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
-    type Value = Few<T>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Few<T>, A::Error> {
-        let mut kept = Vec::new();
-        while kept.len() < LIST {
-            match sequence.next_element()? {
-                Some(one) => kept.push(one),
-                None => return Ok(Few(kept)),
-            }
-        }
-        while sequence.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Few(kept))
-    }
 }

@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::inbound::{Block, Few, Input, Said, Streamed, parsed};
+use super::inbound::{Block, Input, Said, Streamed, parsed};
 use super::{Claude, tools};
 use crate::agents::event::{Made, clip};
+use crate::agents::few::Few;
 use crate::agents::limits::{LIST, REQUEST_INPUT, SHORT_TEXT, TEXT_KEPT};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{MessageChunk, Plan, PlanEntry, ThoughtChunk, ToolCallUpdate, ToolStatus, UserMessage};

@@ -33,7 +33,7 @@ impl Claude {
                 *before = clip(text, SHORT_TEXT);
             }
         };
-        let list = |list: Option<super::inbound::Few<String>>, before: &mut Vec<String>| {
+        let list = |list: Option<crate::agents::few::Few<String>>, before: &mut Vec<String>| {
             if let Some(list) = list {
                 *before = list.0.into_iter().map(|one| clip(one, SHORT_TEXT)).collect();
             }

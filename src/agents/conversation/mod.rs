@@ -59,6 +59,7 @@ pub struct Conversation {
     usage: Option<Usage>,
     plan: Option<Plan>,
     turn: u64,
+    turns_ended: u64,
     prompts: Prompts,
     requests: Requests,
     rules: Vec<(crate::wire::v1::Rule, Standing)>,
@@ -79,6 +80,7 @@ impl Conversation {
             usage: None,
             plan: None,
             turn: 0,
+            turns_ended: 0,
             prompts: Prompts::default(),
             requests: Requests::default(),
             rules: Vec::new(),
@@ -140,6 +142,7 @@ impl Conversation {
             usage: self.usage,
             plan: self.plan.clone(),
             turn: self.turn,
+            turns_ended: self.turns_ended,
             ..AgentSummary::default()
         };
         for request in self.requests.open() {
@@ -233,6 +236,7 @@ impl Conversation {
         self.clock = Clock::default();
         self.stop.turn_ended(made.now());
         self.expire_all(made, "its turn has ended");
+        self.turns_ended += u64::from(ended.stop_reason() != StopReason::Gone);
         let phase = match ended.stop_reason() {
             StopReason::Error => PromptPhase::Failed,
             StopReason::Cancelled => PromptPhase::Cancelled,

@@ -1,7 +1,7 @@
 //! How long a turn may take, and how a session comes to an orderly end; kills nothing.
 
 use super::{Act, Conversation};
-use crate::agents::driver::{Command, Condition, Effect, Millis};
+use crate::agents::driver::{Command, Condition, Millis};
 use crate::agents::event::Made;
 use crate::agents::limits::{FLUSH, INTERRUPT};
 use crate::wire::v1::agent_event::Kind;
@@ -117,7 +117,7 @@ impl Conversation {
         }
         if self.stop.wake().is_some_and(|due| due <= now) {
             self.stop = Stop::Closed;
-            effects.push(Effect::CloseInput);
+            effects.extend(self.driver.stop(now));
         }
         self.follow(now, effects)
     }

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::WinSize;
+use crate::gateway::lines::LEAVE;
 use crate::screen::{enter_sequence, leave_sequence};
 use crate::sys::terminal::{self, RawMode};
 
@@ -47,13 +48,30 @@ pub(crate) struct Console {
     window: Signal,
     ends: [(Signal, u8); 3],
     painted: bool,
+    /// Before the first and after the last that is written to a terminal.
+    frame: Frame,
+}
+
+#[derive(Clone, Copy)]
+struct Frame {
+    enter: &'static [u8],
+    leave: &'static [u8],
 }
 
 impl Console {
     /// Raw mode when there is a terminal at both ends. Must be called within the runtime.
     pub(crate) fn open() -> std::io::Result<Self> {
+        Self::open_with(Frame { enter: enter_sequence(), leave: leave_sequence() })
+    }
+
+    /// The same for a line terminal: it stays where it is on the ordinary screen.
+    pub(crate) fn open_lines() -> std::io::Result<Self> {
+        Self::open_with(Frame { enter: b"", leave: LEAVE })
+    }
+
+    fn open_with(frame: Frame) -> std::io::Result<Self> {
         let raw = if terminal::is_terminal() {
-            terminal::restore_on_panic(leave_sequence());
+            terminal::restore_on_panic(frame.leave);
             Some(RawMode::enter()?)
         } else {
             None
@@ -69,6 +87,7 @@ impl Console {
             window: signal(SignalKind::window_change())?,
             ends: [of(SignalKind::hangup(), 1)?, of(SignalKind::interrupt(), 2)?, of(SignalKind::terminate(), 15)?],
             painted: false,
+            frame,
         })
     }
 
@@ -98,7 +117,7 @@ impl Console {
     /// Writes in order; waits while the terminal or pipe takes nothing, but not for longer than until a signal.
     pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<(), Stopped> {
         if !std::mem::replace(&mut self.painted, true) && self.is_terminal() {
-            bytes = [enter_sequence(), &bytes].concat().into();
+            bytes = [self.frame.enter, &bytes].concat().into();
         }
         let Some(output) = &self.output else { return Err(Stopped::OutputClosed) };
         let [hang_up, interrupt, terminate] = &mut self.ends;
@@ -145,7 +164,7 @@ impl Drop for Console {
     fn drop(&mut self) {
         if self.raw.is_some() && self.painted {
             use std::os::fd::AsFd;
-            terminal::write_what_fits(std::io::stdout().as_fd(), leave_sequence());
+            terminal::write_what_fits(std::io::stdout().as_fd(), self.frame.leave);
         }
     }
 }

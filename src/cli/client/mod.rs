@@ -1,16 +1,19 @@
 //! The local client: the verbs over wss, and `attach` as a terminal. Knows the gateway only by its protocol.
 
+mod acp;
 mod agent;
 mod attach;
 mod colors;
 mod connect;
 mod console;
+mod feed;
 mod follow;
 mod keys;
 mod known;
 mod numbered;
 mod status;
 mod structured;
+mod talk;
 mod target;
 mod tls;
 mod verbs;

@@ -5,6 +5,8 @@ use std::io::Write;
 use super::ClientError;
 use super::attach::attach;
 use super::connect::{ConnectError, Connection, Dialler};
+use super::status::USAGE;
+use super::talk::talk;
 use crate::base::Name;
 use crate::gateway::verbs::{AttachVerb, From, NewVerb, OpenVerb, Target, Verb, list_json, render_list};
 use crate::sys::terminal;
@@ -14,13 +16,13 @@ use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 pub(super) async fn run(verb: Verb, mut dialler: Dialler) -> Result<u8, ClientError> {
     let mut connection = dialler.connect().await?;
     let ask = match verb {
-        Verb::Attach(verb) => return Ok(attach(verb, connection, dialler).await?),
+        Verb::Attach(verb) => return look(verb, connection, dialler).await,
         Verb::Agent(verb) => return super::structured::run(verb, connection, dialler).await,
         Verb::New(new) => return start(Ask::New(new_session(new)), connection, dialler).await,
         Verb::Named(named) => {
             let is_agent = |word: &str| connection.ready.agents.iter().any(|agent| agent.name == word);
             match named.resolve(is_agent)? {
-                Target::Attach(verb) => return Ok(attach(verb, connection, dialler).await?),
+                Target::Attach(verb) => return look(verb, connection, dialler).await,
                 Target::Open(open) => return start(Ask::Open(open_session(open)), connection, dialler).await,
             }
         }
@@ -57,8 +59,31 @@ async fn start(ask: Ask, mut connection: Connection, dialler: Dialler) -> Result
     if !terminal::is_terminal() {
         return print(&session.name).map(|()| 0);
     }
+    if is_structured(&session) {
+        return Ok(talk(session, false, connection, dialler).await?);
+    }
     let name: Name = session.name.parse().map_err(|_| strange(&dialler))?;
     Ok(attach(AttachVerb { session: name, view: false, from: From::Live }, connection, dialler).await?)
+}
+
+// A terminal's screen, or a conversation.
+async fn look(verb: AttachVerb, mut connection: Connection, dialler: Dialler) -> Result<u8, ClientError> {
+    let answer = connection.ask(&dialler, Ask::List(v1::ListSessions {})).await?;
+    let Body::Sessions(list) = answer else { return Err(strange(&dialler).into()) };
+    let name = verb.session.as_str();
+    let named = |session: &v1::Session| session.name == name || session.session_id == name;
+    let Some(session) = list.sessions.into_iter().find(|session| named(session) && is_structured(session)) else {
+        return Ok(attach(verb, connection, dialler).await?);
+    };
+    if !terminal::is_terminal() || verb.from != From::Live {
+        eprintln!("portcullis: {name} is structured: use events {name}, or attach {name} on a terminal");
+        return Ok(USAGE);
+    }
+    Ok(talk(session, verb.view, connection, dialler).await?)
+}
+
+fn is_structured(session: &v1::Session) -> bool {
+    session.mode == "structured"
 }
 
 fn new_session(new: NewVerb) -> v1::NewSession {

@@ -74,6 +74,7 @@ pub(super) fn text(chosen: &Chosen<'_>) -> String {
 fn structured(agent: &str) -> &'static str {
     match agent {
         "claude" => "modes = [\"terminal\", \"structured\"]\ndriver = \"claude\"\n",
+        "opencode" => "modes = [\"terminal\", \"structured\"]\ndriver = \"acp\"\nstructured_args = [\"acp\"]\n",
         _ => "",
     }
 }

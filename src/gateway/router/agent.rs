@@ -41,6 +41,16 @@ fn waiting(session: &Session) -> Vec<v1::Approval> {
 }
 
 impl SessionHandle {
+    /// Whether it speaks in events.
+    pub(crate) fn is_structured(&self) -> bool {
+        self.session.is_structured()
+    }
+
+    /// Whether its agent's requests may be approved.
+    pub(crate) fn may_approve(&self) -> bool {
+        may(&self.grant, Verb::Approve, &self.session).is_ok()
+    }
+
     /// What its agent does and waits for.
     pub(crate) fn agent_summary(&self) -> Option<v1::AgentSummary> {
         self.session.agent_summary()

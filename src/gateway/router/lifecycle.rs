@@ -90,8 +90,9 @@ impl Router {
         self.gone(&handle.session).await
     }
 
-    /// A new agent with the same agent name, mode, options, directory, session name and id; old cursors get `reset`.
-    pub(crate) async fn restart(&self, grant: &LiveGrant, name: &str) -> Result<SessionHandle, SessionError> {
+    /// A new agent with the same agent name, mode, options, directory, session name and id; old cursors get `reset`. True: it goes on with
+    /// the agent's own history.
+    pub(crate) async fn restart(&self, grant: &LiveGrant, name: &str) -> Result<(SessionHandle, bool), SessionError> {
         let handle = self.find(grant, name, Verb::Restart)?;
         if !handle.session.is_structured() {
             grant.may_terminal()?;
@@ -131,8 +132,9 @@ impl Router {
         // Whole only now, where the link to the host was young.
         let chosen = old.chosen();
         let order = v1::Start { options: chosen.options, args: chosen.args, ..order };
+        let with_history = !order.resume.is_empty();
         let session = self.launch(order, old.id()).await?;
-        Ok(self.handle(session, grant))
+        Ok((self.handle(session, grant), with_history))
     }
 
     /// Whether the spawner's table permits a start: what would be refused shall not cost the session that lives.

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::directory::{Below, below};
 use super::{Router, SessionHandle};
 use crate::audit::{Event, Field};
-use crate::base::{Name, SessionId, WinSize};
+use crate::base::{AccountName, Name, SessionId, WinSize};
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::session::Session;
@@ -60,6 +60,7 @@ impl Router {
         {
             return Ok((self.handle(session, grant), false));
         }
+        self.conversation_is_free(&account, &request)?;
         grant.count_start()?;
         let living = self.of_account(&account).iter().filter(|session| !session.has_ended()).count();
         if living >= roots.max_sessions as usize {
@@ -101,6 +102,21 @@ impl Router {
             }),
             AnswerBody::Refused(refused) => Err(from_spawner(refused)),
             _ => Err(SessionError::NoSpawner),
+        }
+    }
+
+    /// Agents do not lock their conversations: two that go on with one would write over each other.
+    fn conversation_is_free(&self, account: &AccountName, request: &StartRequest) -> Result<(), SessionError> {
+        let Some((_, id)) = request.options.iter().find(|(name, id)| name == "resume" && !id.is_empty()) else {
+            return Ok(());
+        };
+        let of = self.of_account(account);
+        match of.iter().find(|session| !session.has_ended() && session.has_conversation(id)).and_then(Session::name) {
+            None => Ok(()),
+            Some(name) => {
+                let message = format!("session {name} has that conversation already: attach to it, or kill it first");
+                Err(SessionError::Refused { code: "conversation-in-use", message })
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::attach::AttachRequest;
 use super::attachment::{Attachment, ViewerItem};
 use super::state::{Reply, State};
 use super::{HOST_DEADLINE, Session};
-use crate::base::{LINK_FRAME, Offset};
+use crate::base::{HISTORY_LINES, LINK_FRAME, Offset};
 use crate::gateway::error::SessionError;
 use crate::gateway::size::ViewerNumber;
 use crate::replay::RecordReader;
@@ -37,8 +37,17 @@ impl Session {
 
     /// The agent's own id of a conversation that has begun; empty otherwise.
     pub(crate) fn conversation(&self) -> String {
-        let agent = self.agent_summary().filter(|agent| agent.turn > 0);
-        agent.and_then(|agent| agent.started).map(|started| started.agent_session).unwrap_or_default()
+        let Some(agent) = self.agent_summary() else { return String::new() };
+        // An agent that was killed in its first turn may have kept nothing of it.
+        let has_history = |started: &v1::AgentStarted| agent.turns_ended > 0 || started.resumed;
+        agent.started.filter(has_history).map(|started| started.agent_session).unwrap_or_default()
+    }
+
+    /// Whether its agent goes on with this conversation, or was told to.
+    pub(crate) fn has_conversation(&self, id: &str) -> bool {
+        let state = self.lock();
+        let told = state.chosen.options.iter().any(|option| option.name == "resume" && option.value == id);
+        told || state.summary.agent_session == id
     }
 
     /// Hands a command to the agent; what the agent's driver said at once.
@@ -49,8 +58,7 @@ impl Session {
             command.command,
             Some(Command::AnswerPermission(_) | Command::AnswerQuestion(_) | Command::RevokeRule(_))
         );
-        let takes_it = self.is_structured() || (answers && self.agent_summary().is_some());
-        if !takes_it {
+        if !(self.is_structured() || answers && self.agent_summary().is_some()) {
             return Err(wrong_mode("has a terminal: type into it", self.lock()));
         }
         match self.question(Question::Command(command)).await? {
@@ -100,6 +108,14 @@ impl Session {
             // A number that this log has not reached belongs to nothing that it has said.
             (verdict, located) = (v1::Verdict::Reset, self.locate(locate::At::Start(true)).await?);
         }
+        let mut head = 0;
+        if verdict == v1::Verdict::Snapshot && request.history > 0 {
+            head = located.number;
+            let first = head.saturating_sub(request.history.min(HISTORY_LINES).into());
+            located = self.locate(locate::At::Number(first)).await?;
+            // History that is no longer held was not missed by anybody.
+            located.lost_from = located.number;
+        }
         let gap = (located.lost_from < located.number).then_some((located.lost_from, located.number));
         if gap.is_some() && verdict == v1::Verdict::Continuous {
             verdict = v1::Verdict::Gap;
@@ -110,6 +126,7 @@ impl Session {
         attached.offset = located.number;
         (attached.lost_from, attached.lost_to) = gap.unwrap_or_default();
         attached.agent = located.summary;
+        attached.head = head;
         Ok(attached)
     }
 

@@ -23,6 +23,7 @@ impl Work {
         match verb {
             AgentVerb::Prompt(verb) => return self.prompt(verb).await,
             AgentVerb::Events(verb) => return self.events(&verb).await,
+            AgentVerb::Acp(verb) => return self.acp(verb).await,
             AgentVerb::Approvals { json } => {
                 let approvals = router.approvals(&self.grant);
                 self.out.text(&if json { approvals_json(&approvals) } else { approvals_text(&approvals) }).await?;
@@ -171,7 +172,7 @@ impl Work {
     }
 }
 
-fn request(from: From, raw_lines: bool) -> AttachRequest {
+pub(super) fn request(from: From, raw_lines: bool) -> AttachRequest {
     AttachRequest {
         mode: ViewerMode::Events,
         size: None,

@@ -26,6 +26,9 @@ const MOST_CHANNELS: usize = 10;
 /// Channels in a connection's life: the library keeps some kilobytes of each that we closed first.
 const MOST_CHANNELS_EVER: usize = 1000;
 
+/// The only subsystem: the verb of the same name.
+const SUBSYSTEM: &str = "acp";
+
 /// One connection.
 pub(super) struct Door {
     gateway: Gateway,
@@ -272,9 +275,12 @@ impl Handler for Door {
     async fn subsystem_request(
         &mut self,
         channel: ChannelId,
-        _: &str,
+        name: &str,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
+        if name == SUBSYSTEM {
+            return self.start(channel, Some(name.to_owned()), session);
+        }
         self.count()?;
         session.channel_failure(channel)
     }
@@ -316,6 +322,13 @@ impl Handler for Door {
             session.exit_status_request(channel, 74)?;
             session.close(channel)?;
             self.channels.remove(&channel);
+        }
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), russh::Error> {
+        if let Some(Line::Running { terminal, .. }) = self.channels.get(&channel) {
+            terminal.end_of_input();
         }
         Ok(())
     }

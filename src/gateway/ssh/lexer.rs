@@ -6,7 +6,7 @@ const LONGEST: usize = 32;
 
 /// What one complete unit was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(crate) enum Unit {
     /// A byte of its own: ASCII, a control byte, or a part of a UTF-8 character.
     Byte(u8),
     /// ESC and one byte: Alt with a key.
@@ -25,7 +25,7 @@ pub(super) enum Unit {
 
 /// Where the lexer stands between two bytes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lexer {
+pub(crate) struct Lexer {
     state: State,
     body: Vec<u8>,
     long: bool,
@@ -42,7 +42,7 @@ enum State {
 
 impl Lexer {
     /// The unit that this byte completes, if it does.
-    pub(super) fn push(&mut self, byte: u8) -> Option<Unit> {
+    pub(crate) fn push(&mut self, byte: u8) -> Option<Unit> {
         match (self.state, byte) {
             (State::Ground, 0x1b) => self.state = State::Escape,
             (State::Ground, _) => return Some(Unit::Byte(byte)),
@@ -64,7 +64,7 @@ impl Lexer {
     }
 
     /// Whether nothing is begun.
-    pub(super) fn is_ground(&self) -> bool {
+    pub(crate) fn is_ground(&self) -> bool {
         self.state == State::Ground
     }
 

@@ -1,6 +1,7 @@
 //! The ssh door: publickey login, channels, verbs, picker. The only room that knows russh; does not know what a session
 //! is made of.
 
+mod acp;
 mod agent;
 mod detach;
 mod door;
@@ -13,6 +14,7 @@ mod picker;
 mod picking;
 mod run;
 mod server;
+mod talk;
 mod terminal;
 mod viewer;
 
@@ -32,6 +34,7 @@ use super::authority::Door as DoorName;
 use super::listen::{OverBudget, Permit};
 pub(crate) use detach::{DetachKeys, Prefix, Scan};
 use door::Door;
+pub(crate) use lexer::{Lexer, Unit};
 use line::Line;
 use login::Login;
 

@@ -142,8 +142,8 @@ impl Work {
                     format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?))
                 }
                 Verb::Restart { session } => {
-                    router.restart(&grant, session.as_str()).await?;
-                    format!("{session}: restarted\n")
+                    let (_, with_history) = router.restart(&grant, session.as_str()).await?;
+                    format!("{session}: restarted{}\n", if with_history { " with its history" } else { ", new" })
                 }
                 Verb::Rename { session, name } => {
                     router.rename(&grant, session.as_str(), name.as_str())?;
@@ -224,6 +224,10 @@ impl Work {
 
     /// Shows a session and tells how it ended.
     async fn watch(&self, session: &SessionHandle, verb: &AttachVerb) -> Result<Status, Failure> {
+        if session.is_structured() && self.window().is_none() {
+            let why = format!("{0} is structured: events {0}, or with a terminal ssh -t HOST attach {0}", verb.session);
+            return Ok(self.complain(&why, Status::USAGE).await);
+        }
         let end = view(&self.out, &self.terminal, session, verb, self.prefix).await?;
         let name = session.summary().name;
         let tty = self.window().is_some();

@@ -13,6 +13,10 @@ use crate::wire::v1::Appearance;
 /// ends the channel.
 const MOST_AHEAD: usize = INPUT_QUEUE;
 
+/// The same of a program that sends lines: the longest, and what the library reads before it lets anybody else run (its
+/// window stays open meanwhile).
+const LINES_AHEAD: usize = 4 * 1024 * 1024;
+
 /// Of what was typed ahead, given at once: as much as one packet of the client's.
 const MESSAGE: usize = 32 * 1024;
 
@@ -64,6 +68,9 @@ struct Inner {
     window: Option<Window>,
     resized: bool,
     ahead: Vec<u8>,
+    most_ahead: usize,
+    /// The client types no more.
+    over: bool,
     viewer: Option<Viewer>,
     waker: Option<Waker>,
 }
@@ -82,7 +89,8 @@ struct Viewer {
 impl Terminal {
     /// `window`: of the client's terminal, if it has one.
     pub(super) fn new(window: Option<Window>) -> Self {
-        let inner = Inner { window, resized: false, ahead: Vec::new(), viewer: None, waker: None };
+        let (ahead, most_ahead) = (Vec::new(), MOST_AHEAD);
+        let inner = Inner { window, resized: false, ahead, most_ahead, over: false, viewer: None, waker: None };
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -97,10 +105,10 @@ impl Terminal {
     /// It typed so much ahead that the channel has to end: the bytes that nobody got.
     pub(super) fn typed(&self, bytes: &[u8]) -> Result<(), usize> {
         let mut inner = self.lock();
-        let Inner { viewer, ahead, .. } = &mut *inner;
+        let Inner { viewer, ahead, most_ahead, .. } = &mut *inner;
         let rest = viewer.as_mut().map_or(bytes, |viewer| viewer.typed(bytes));
         let waits = viewer.as_ref().is_none_or(|viewer| viewer.left.is_some());
-        if ahead.len() + rest.len() > MOST_AHEAD {
+        if ahead.len() + rest.len() > *most_ahead {
             return Err(ahead.len() + rest.len());
         }
         ahead.extend_from_slice(rest);
@@ -108,6 +116,31 @@ impl Terminal {
             inner.wake();
         }
         Ok(())
+    }
+
+    /// The client types no more.
+    pub(super) fn end_of_input(&self) {
+        let mut inner = self.lock();
+        inner.over = true;
+        inner.wake();
+    }
+
+    /// From now on lines come, from a program.
+    pub(super) fn take_lines(&self) {
+        self.lock().most_ahead = LINES_AHEAD;
+    }
+
+    /// What came, as it came; none at its end.
+    pub(super) fn poll_bytes(&self, context: &Context<'_>) -> Poll<Option<Vec<u8>>> {
+        let mut inner = self.lock();
+        if !inner.ahead.is_empty() {
+            return Poll::Ready(Some(std::mem::take(&mut inner.ahead)));
+        }
+        if inner.over {
+            return Poll::Ready(None);
+        }
+        inner.register(context);
+        Poll::Pending
     }
 
     /// The client's window changed.
@@ -163,6 +196,11 @@ impl Terminal {
             Poll::Ready(Typed { bytes: std::mem::take(&mut inner.ahead), resized })
         })
         .await
+    }
+
+    /// What was read and is for whoever reads next.
+    pub(super) fn give_back(&self, bytes: &[u8]) {
+        self.lock().ahead.splice(..0, bytes.iter().copied());
     }
 
     /// A frame was written: the next may come.

@@ -46,7 +46,8 @@ impl std::convert::From<Gone> for Stop {
     }
 }
 
-/// Attaches and shows the session until somebody leaves. With a window it is a fitted viewer, without one an exact one.
+/// Attaches and shows the session until somebody leaves. With a window it is a fitted viewer, without one an exact one; a
+/// structured session is a line terminal.
 pub(super) async fn view(
     out: &Out,
     terminal: &Terminal,
@@ -55,6 +56,9 @@ pub(super) async fn view(
     prefix: Option<Prefix>,
 ) -> Result<End, Stop> {
     let window = terminal.window();
+    if let Some(window) = window.filter(|_| session.is_structured()) {
+        return super::talk::talk(out, terminal, window, session, verb.view, prefix).await;
+    }
     let (attached, attachment) = session.attach(request(verb, window)).await?;
     let drives = attached.role != "view";
     terminal.begin_viewing(attachment, drives, attached.input_offset, window.and(prefix));

@@ -8,7 +8,7 @@ struct Entry {
     more: &'static str,
 }
 
-const ENTRIES: [Entry; 22] = [
+const ENTRIES: [Entry; 23] = [
     Entry {
         name: "ls",
         usage: "ls [--json]",
@@ -29,7 +29,9 @@ const ENTRIES: [Entry; 22] = [
         usage: "attach NAME [--view] [--from start|OFFSET]",
         about: "look at a session and type into it",
         more: "Without a terminal: every byte from now on, or from the oldest one held (--from start) or from OFFSET; \
-               status 74 when bytes were lost. --view looks only. Leave with Ctrl-] then d; Ctrl-] twice sends one.",
+               status 74 when bytes were lost. --view looks only. Leave with Ctrl-] then d; Ctrl-] twice sends one. A \
+               structured session is a conversation: Enter sends, Alt-Enter begins a line, Ctrl-C interrupts the \
+               agent, keys answer what it asks.",
     },
     Entry { name: "send", usage: "send NAME TEXT… [--no-enter]", about: "type text and press Enter", more: "" },
     Entry { name: "show", usage: "show NAME", about: "print the screen as text", more: "" },
@@ -90,6 +92,13 @@ const ENTRIES: [Entry; 22] = [
         more: "",
     },
     Entry { name: "revoke", usage: "revoke NAME RULE", about: "take such a rule back", more: "" },
+    Entry {
+        name: "acp",
+        usage: "acp [AGENT [DIR]]",
+        about: "be an ACP agent for an editor: ssh -T HOST acp AGENT",
+        more: "JSON-RPC on standard input and output. Without AGENT the first that has mode structured. DIR is for \
+               sessions whose directory in the editor is outside your roots.",
+    },
     Entry { name: "help", usage: "help [VERB]", about: "this text, or more about one verb", more: "" },
     Entry {
         name: "AGENT",

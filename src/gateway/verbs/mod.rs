@@ -10,8 +10,8 @@ mod words;
 
 pub(crate) use help::{help_text, usage, verb_lines};
 pub(crate) use parse::{AttachVerb, From, NewVerb, OpenVerb, Target, UsageError, Verb, is_forcible, is_verb, parse};
-pub(crate) use structured::{AgentVerb, DecideVerb, EventsVerb, PromptVerb};
-pub(crate) use table::{clip, clip_front, list_json, render_list, state_text};
+pub(crate) use structured::{AcpVerb, AgentVerb, DecideVerb, EventsVerb, PromptVerb};
+pub(crate) use table::{agent_state, clip, clip_front, list_json, render_list, state_text};
 pub(crate) use turn::{
     Outcome, Step, TurnWatch, approvals_json, approvals_text, choose, event_line, find_request, question_answers,
     rules_text,

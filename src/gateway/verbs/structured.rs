@@ -26,6 +26,16 @@ pub(crate) enum AgentVerb {
     Rules { session: Name },
     /// `revoke NAME RULE`
     Revoke { session: Name, rule: String },
+    /// `acp [AGENT [DIR]]`
+    Acp(AcpVerb),
+}
+
+/// `acp`: which agent an editor talks to, and where it works when the editor's own directory is not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AcpVerb {
+    /// None: the first that can.
+    pub(crate) agent: Option<Name>,
+    pub(crate) directory: Option<String>,
 }
 
 /// `prompt`: what to say, and what of the answer is wanted.
@@ -74,6 +84,7 @@ pub(super) fn parse(verb: &str, words: Words<'_>) -> Option<Result<Verb, UsageEr
         "mode" => pair("mode", "a mode", words).map(|(session, mode)| AgentVerb::Mode { session, mode }),
         "model" => pair("model", "a model", words).map(|(session, model)| AgentVerb::Model { session, model }),
         "revoke" => pair("revoke", "a rule", words).map(|(session, rule)| AgentVerb::Revoke { session, rule }),
+        "acp" => acp(words),
         _ => return None,
     };
     Some(parsed.map(Verb::Agent))
@@ -127,6 +138,16 @@ fn approvals(mut words: Words<'_>) -> Result<AgentVerb, UsageError> {
         Some("--json") => words.end("approvals").map(|()| AgentVerb::Approvals { json: true }),
         Some(word) => Err(UsageError::Extra { verb: "approvals", word: word.to_owned() }),
     }
+}
+
+fn acp(mut words: Words<'_>) -> Result<AgentVerb, UsageError> {
+    let agent = words.peek().is_some().then(|| words.name("acp", "an agent")).transpose()?;
+    let directory = words.next().map(str::to_owned);
+    if let Some(word) = directory.as_ref().filter(|word| word.starts_with('-') || word.is_empty()) {
+        return Err(UsageError::Extra { verb: "acp", word: word.clone() });
+    }
+    words.end("acp")?;
+    Ok(AgentVerb::Acp(AcpVerb { agent, directory }))
 }
 
 fn decide(verb: &'static str, mut words: Words<'_>) -> Result<AgentVerb, UsageError> {
@@ -202,6 +223,12 @@ mod tests {
         let events = |from, raw| Ok(AgentVerb::Events(EventsVerb { session: session.clone(), from, raw }));
         assert_eq!(verb("events s"), events(From::Live, false));
         assert_eq!(verb("events s --raw --from=7"), events(From::Offset(7), true));
+        let acp = |agent: Option<&str>, directory: Option<&str>| {
+            let agent = agent.map(|agent| agent.parse().unwrap());
+            Ok(AgentVerb::Acp(AcpVerb { agent, directory: directory.map(str::to_owned) }))
+        };
+        assert_eq!(verb("acp"), acp(None, None));
+        assert_eq!(verb("acp claude work/x"), acp(Some("claude"), Some("work/x")));
         let decide = |allow, always, reason: &str| {
             Ok(AgentVerb::Decide(DecideVerb { request: "r1".into(), allow, always, reason: reason.into() }))
         };
@@ -226,6 +253,8 @@ mod tests {
             "answer r",
             "mode s",
             "approvals x",
+            "acp --json",
+            "acp claude a b",
         ] {
             let verb_name = line.split(' ').next().unwrap();
             let error = verb(line).unwrap_err();

@@ -163,6 +163,10 @@ fn take_columns(chars: impl Iterator<Item = char>, width: usize) -> String {
 }
 
 fn size_text(session: &Session) -> String {
+    // A structured session has no grid.
+    if session.mode == "structured" {
+        return String::new();
+    }
     session.size.as_ref().map_or_else(String::new, |size| format!("{}x{}", size.cols, size.rows))
 }
 

@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::base::printable;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AgentError, AgentEvent, Approval, LogEvent, OptionKind, PermissionAsked, PromptPhase, PromptState, Question,
-    QuestionAnswer, QuestionAsked, Rule,
+    AgentError, AgentEvent, Approval, OptionKind, PermissionAsked, PromptPhase, PromptState, Question, QuestionAnswer,
+    QuestionAsked, Rule,
 };
 
 /// Characters of a request's summary in a list.
@@ -14,6 +14,9 @@ const SUMMARY: usize = 200;
 
 /// Least characters of an id's beginning that stand for it.
 const BEGINNING: usize = 4;
+
+/// Characters of an id that people are shown.
+const SHORT: usize = 8;
 
 /// How a prompt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,11 +82,14 @@ impl TurnWatch {
             }
             Some(Kind::PermissionAsked(asked)) if self.begun => {
                 let what = printable(&asked.summary, SUMMARY);
-                vec![Step::Note(format!("waits for approval: {what} (approve {id}, or deny {id})", id = asked.id))]
+                vec![Step::Note(format!(
+                    "waits for approval: {what} (approve {id}, or deny {id})",
+                    id = short(&asked.id)
+                ))]
             }
             Some(Kind::QuestionAsked(asked)) if self.begun => {
                 let text = asked.questions.first().map(|question| printable(&question.text, SUMMARY));
-                vec![Step::Note(format!("asks: {} (answer {} …)", text.unwrap_or_default(), asked.id))]
+                vec![Step::Note(format!("asks: {} (answer {} …)", text.unwrap_or_default(), short(&asked.id)))]
             }
             Some(Kind::Retrying(retry)) if self.begun => {
                 let why = printable(&retry.why, SUMMARY);
@@ -117,8 +123,8 @@ fn reason(error: Option<&AgentError>, what: &str) -> String {
 
 /// One event as a line of JSON: number and event in the schema's mapping, ASCII, LF at the end.
 pub(crate) fn event_line(number: u64, event: AgentEvent) -> String {
-    let event = LogEvent { channel: 0, number, event: Some(event) };
-    super::table::ascii_json(&serde_json::to_value(&event).unwrap_or_default())
+    // The schema's mapping leaves out a zero; a line always has its number.
+    super::table::ascii_json(&json!({ "number": number.to_string(), "event": event }))
 }
 
 /// An array of objects in one line, in ASCII, LF at the end.
@@ -163,10 +169,10 @@ pub(crate) fn approvals_text(approvals: &[Approval]) -> String {
     for Approval { session, permission, question } in approvals {
         if let Some(asked) = permission {
             let (summary, directory) = (printable(&asked.summary, SUMMARY), printable(&asked.directory, SUMMARY));
-            out.push_str(&format!("{}  {session}  {summary}\n    in {directory}\n", asked.id));
+            out.push_str(&format!("{}  {session}  {summary}\n    in {directory}\n", short(&asked.id)));
         }
         if let Some(asked) = question {
-            out.push_str(&format!("{}  {session}  asks\n", asked.id));
+            out.push_str(&format!("{}  {session}  asks\n", short(&asked.id)));
             for question in &asked.questions {
                 let labels: Vec<String> =
                     question.options.iter().map(|option| printable(&option.label, SUMMARY)).collect();
@@ -175,6 +181,12 @@ pub(crate) fn approvals_text(approvals: &[Approval]) -> String {
         }
     }
     out
+}
+
+/// The beginning of a long id, which stands for it; short ones are shown whole.
+fn short(id: &str) -> String {
+    let cut = if id.chars().count() > 2 * SHORT { SHORT } else { usize::MAX };
+    printable(&id.chars().take(cut).collect::<String>(), SUMMARY)
 }
 
 /// A line for each rule.

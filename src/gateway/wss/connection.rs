@@ -310,6 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
                 let offset = Offset::ZERO;
                 self.history.push_back((channel, Rest::Snapshot { id, offset, size: None, data, reason: "history" }));
             }
+            Outcome::Event { id, number, data } => self.history.push_back((0, Rest::Event { id, number, data })),
             Outcome::Attached { id, channel, result } => {
                 self.claimed.retain(|claimed| *claimed != channel);
                 match *result {

@@ -13,6 +13,8 @@ const BYTES_PIECE: usize = 32 * 1024;
 /// Bytes of a repaint in one text frame. The write buffer keeps the capacity that one message once needed, so this
 /// also bounds what an idle viewer costs after its first screen.
 const PAINT_PIECE: usize = 12 * 1024;
+/// Bytes of a fetched event in one text frame: rare and large, so larger pieces.
+const EVENT_PIECE: usize = 256 * 1024;
 /// Longest text frame. A reply above it would be a list of thousands of sessions.
 const MOST_TEXT: usize = 1024 * 1024;
 
@@ -25,6 +27,8 @@ pub(super) enum Rest {
     Snapshot { id: u64, offset: Offset, size: Option<WinSize>, data: Bytes, reason: &'static str },
     /// A fitted frame.
     Frame { data: Bytes },
+    /// An event that was fetched whole, as JSON.
+    Event { id: u64, number: u64, data: Bytes },
 }
 
 impl Rest {
@@ -54,6 +58,11 @@ impl Rest {
                 let body = Body::Frame(v1::Frame { channel, data: piece, more: !data.is_empty() });
                 (text(0, body), Self::Frame { data }.unless_empty())
             }
+            Self::Event { id, number, mut data } => {
+                let piece = data.split_to(data.len().min(EVENT_PIECE));
+                let body = Body::EventPiece(v1::EventPiece { number, data: piece, more: !data.is_empty() });
+                (text(id, body), Self::Event { id, number, data }.unless_empty())
+            }
         }
     }
 
@@ -63,7 +72,8 @@ impl Rest {
     }
 
     fn unless_empty(self) -> Option<Self> {
-        let (Self::Bytes { data, .. } | Self::Snapshot { data, .. } | Self::Frame { data }) = &self;
+        let (Self::Bytes { data, .. } | Self::Snapshot { data, .. } | Self::Frame { data } | Self::Event { data, .. }) =
+            &self;
         if data.is_empty() { None } else { Some(self) }
     }
 }

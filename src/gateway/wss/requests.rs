@@ -29,8 +29,22 @@ pub(super) type Pending<V> = Pin<Box<dyn Future<Output = Outcome<V>> + Send>>;
 /// The answer to a pending request.
 pub(super) enum Outcome<V> {
     Reply(u64, Body),
-    History { id: u64, channel: u32, data: Bytes },
-    Attached { id: u64, channel: u32, result: Box<Result<(v1::Attached, V), SessionError>> },
+    History {
+        id: u64,
+        channel: u32,
+        data: Bytes,
+    },
+    /// An event as JSON.
+    Event {
+        id: u64,
+        number: u64,
+        data: Bytes,
+    },
+    Attached {
+        id: u64,
+        channel: u32,
+        result: Box<Result<(v1::Attached, V), SessionError>>,
+    },
 }
 
 /// Decides on one request; `history_of` is the session attached on the channel that a history request names.
@@ -130,10 +144,15 @@ fn ask_agent(gateway: &Gateway, grant: &LiveGrant, id: u64, request: v1::AgentRe
     let command = match request.request {
         None => return Asked::Reply(Body::Error(bad_request("an agent request says what it asks for".into()))),
         Some(Request::FetchEvent(number)) => {
-            return later(id, async move {
-                let event = session.fetch_event(number).await?;
-                Ok(Body::AgentEvent(v1::LogEvent { channel: 0, number, event: Some(event) }))
-            });
+            return Asked::Pending(Box::pin(async move {
+                match deadline(session.fetch_event(number)).await {
+                    Ok(event) => {
+                        let data = serde_json::to_vec(&event).unwrap_or_default().into();
+                        Outcome::Event { id, number, data }
+                    }
+                    Err(why) => Outcome::Reply(id, Body::Error(error_message(&why, 0))),
+                }
+            }));
         }
         Some(Request::Prompt(prompt)) => Command::Prompt(prompt),
         Some(Request::CancelPrompt(cancel)) => Command::CancelPrompt(cancel),
@@ -225,8 +244,8 @@ fn ask_change(gateway: &Gateway, grant: &LiveGrant, id: u64, change: Ask) -> Ask
             }
             Ask::Kill(kill) => Ok(Body::Session(router.kill(&grant, &kill.session).await?)),
             Ask::Restart(restart) => {
-                let session = router.restart(&grant, &restart.session).await?;
-                Ok(Body::Session(session.summary()))
+                let (session, restarted_with_history) = router.restart(&grant, &restart.session).await?;
+                Ok(Body::Session(v1::Session { restarted_with_history, ..session.summary() }))
             }
             Ask::Rename(rename) => Ok(Body::Session(router.rename(&grant, &rename.session, &rename.name)?)),
             Ask::Forget(forget) => {

@@ -2,14 +2,14 @@
 
 use super::{Core, Effect, Hold, Now};
 use crate::base::{HOLD, Name, Offset, WinSize, WriterId, printable};
+use crate::host::greeting::{greet, objection};
 use crate::host::input::Numbered;
 use crate::host::outbox::Outbox;
 use crate::host::questions::QuestionError;
-use crate::wire::LINK_VERSION;
 use crate::wire::v1::event::Kind;
 use crate::wire::v1::to_gateway::Body;
 use crate::wire::v1::{
-    self, HostHello, InputRefusal, InputRefused, InputTaken, LinkHello, SetSize, SizeIs, ToHost, WriterIs, to_host,
+    self, InputRefusal, InputRefused, InputTaken, LinkHello, SetSize, SizeIs, ToHost, WriterIs, to_host,
 };
 use std::time::Duration;
 
@@ -36,22 +36,13 @@ enum Misuse {
 impl Core {
     pub(super) fn link_up(&mut self, hello: &LinkHello, effects: &mut Vec<Effect>) {
         self.link_down();
-        if hello.version_min > LINK_VERSION || hello.version_max < LINK_VERSION {
-            let theirs = format!("{}..={}", hello.version_min, hello.version_max);
-            let reason =
-                format!("the gateway speaks link {theirs}, this host {LINK_VERSION}: update the older of both");
+        if let Some(reason) = objection(hello) {
             effects.push(Effect::CloseLink(reason));
             return;
         }
         self.linked = true;
-        self.outbox.control(Body::Hello(HostHello {
-            version: LINK_VERSION,
-            software: concat!("portcullis ", env!("CARGO_PKG_VERSION")).to_owned(),
-            session: Some(self.summary()),
-            ring_capacity: self.ring.capacity() as u64,
-            log: self.log.iter().cloned().collect(),
-        }));
-        self.outbox.control(Body::Chosen(self.chosen.clone()));
+        let (session, capacity) = (self.summary(), self.ring.capacity());
+        greet(&mut self.outbox, session, &self.chosen, capacity, &self.log);
         self.agent_is_due();
     }
 

@@ -4,13 +4,14 @@ use super::{Effect, Structured};
 use crate::agents::conversation;
 use crate::base::{Name, Offset};
 use crate::host::core::Now;
+use crate::host::greeting::{greet, objection};
 use crate::host::outbox::{Answer as Out, Outbox};
 use crate::host::questions::{Asked, QuestionError};
 use crate::wire::v1::agent_answer::Answer;
 use crate::wire::v1::agent_question::Question;
 use crate::wire::v1::to_gateway::Body;
-use crate::wire::v1::{self, HostHello, HostStatus, LinkHello, Locate, Located, ToHost, WriterIs, locate, to_host};
-use crate::wire::{LINK_VERSION, decode_agent_event, encode_agent_answer};
+use crate::wire::v1::{self, HostStatus, LinkHello, Locate, Located, ToHost, WriterIs, locate, to_host};
+use crate::wire::{decode_agent_event, encode_agent_answer};
 
 /// A message that no gateway of ours sends; the link ends with this reason.
 #[derive(Debug, thiserror::Error)]
@@ -26,22 +27,13 @@ enum Misuse {
 impl Structured {
     pub(super) fn link_up(&mut self, hello: &LinkHello, effects: &mut Vec<Effect>) {
         self.link_down();
-        if hello.version_min > LINK_VERSION || hello.version_max < LINK_VERSION {
-            let theirs = format!("{}..={}", hello.version_min, hello.version_max);
-            let reason =
-                format!("the gateway speaks link {theirs}, this host {LINK_VERSION}: update the older of both");
+        if let Some(reason) = objection(hello) {
             effects.push(Effect::CloseLink(reason));
             return;
         }
         self.linked = true;
-        self.outbox.control(Body::Hello(HostHello {
-            version: LINK_VERSION,
-            software: concat!("portcullis ", env!("CARGO_PKG_VERSION")).to_owned(),
-            session: Some(self.summary()),
-            ring_capacity: self.records.ring().capacity() as u64,
-            log: self.log.iter().cloned().collect(),
-        }));
-        self.outbox.control(Body::Chosen(self.chosen.clone()));
+        let (session, capacity) = (self.summary(), self.records.ring().capacity());
+        greet(&mut self.outbox, session, &self.chosen, capacity, &self.log);
         self.send_agent();
     }
 

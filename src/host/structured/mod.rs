@@ -43,7 +43,7 @@ pub(super) fn conversation(launch: &v1::Launch) -> Option<Conversation> {
     let id = ConversationId { id: wanted.conversation.clone(), resume: wanted.resume };
     let directory = launch.session.as_ref().map(|session| session.directory.as_str()).unwrap_or_default();
     let kind = DriverKind::ALL.into_iter().find(|kind| kind.as_str() == wanted.driver)?;
-    Some(Conversation::new(driver_of(kind, &id, directory)?, Patience::default()))
+    Some(Conversation::new(driver_of(kind, &id, directory), Patience::default()))
 }
 
 /// Something to be done outside, at once and in order.

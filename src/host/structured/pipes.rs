@@ -10,10 +10,10 @@ use crate::host::side::{DESCRIPTORS, Side, Wish};
 use crate::sys::pipe::{Pipe, PipeRead};
 use crate::sys::poll::{Interest, Ready};
 
-/// What is read of a pipe at a time: all that a Linux pipe holds.
-const READ: usize = 64 * 1024;
+/// What is read of a pipe at a time: on the stack, where the link's reader has as much, so that an idle host pays for it once.
+const READ: usize = 16 * 1024;
 /// Reads of one turn, so that the link has its turn beside an agent that never pauses.
-const TURN: usize = 16;
+const TURN: usize = 64;
 
 /// A structured session at work.
 pub(in crate::host) struct Pipes {
@@ -24,13 +24,12 @@ pub(in crate::host) struct Pipes {
     /// The agent's input was full at the last write.
     blocked: bool,
     wishes: Vec<Wish>,
-    space: Vec<u8>,
 }
 
 impl Pipes {
     pub(in crate::host) fn new(core: Structured, [input, output, error]: [Pipe; 3]) -> Self {
         let (input, output, error) = (Some(input), Some(output), Some(error));
-        Self { core, input, output, error, blocked: false, wishes: Vec::new(), space: Vec::new() }
+        Self { core, input, output, error, blocked: false, wishes: Vec::new() }
     }
 
     /// Reads one pipe; whether it is still open.
@@ -40,9 +39,7 @@ impl Pipes {
         now: Now,
         mut take: impl FnMut(&mut Structured, &[u8], Now) -> Vec<Effect>,
     ) -> bool {
-        let mut space = std::mem::take(&mut self.space);
-        space.resize(READ, 0);
-        let mut open = true;
+        let mut space = [0; READ];
         for _ in 0..TURN {
             match pipe.read(&mut space) {
                 Ok(PipeRead::Bytes(length)) => {
@@ -53,14 +50,10 @@ impl Pipes {
                     }
                 }
                 Ok(PipeRead::Empty) => break,
-                Ok(PipeRead::Closed) | Err(_) => {
-                    open = false;
-                    break;
-                }
+                Ok(PipeRead::Closed) | Err(_) => return false,
             }
         }
-        self.space = space;
-        open
+        true
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -103,10 +96,6 @@ impl Side for Pipes {
                 let effects = self.core.apply(Event::OutputClosed, now);
                 self.carry_out(effects);
             }
-        }
-        if output.read || error.read {
-            // Nothing idle keeps a buffer.
-            self.space = Vec::new();
         }
         output.read || error.read
     }

@@ -10,6 +10,7 @@ pub mod middle;
 pub mod place;
 pub mod proxy;
 pub mod soft_key;
+pub mod talk;
 pub mod tmux;
 pub mod windows;
 

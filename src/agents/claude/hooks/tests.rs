@@ -88,7 +88,7 @@ fn the_first_answer_goes_to_the_hook_and_the_second_is_told() {
     assert!(matches!(answer(&mut conversation, &id, "0", ALLOW), Err(Refused::DigestMismatch { .. })));
     let acts = answer(&mut conversation, &id, &digest, ALLOW).unwrap();
     let wanted =
-        "3 {\"hookSpecificOutput\":{\"decision\":{\"behavior\":\"allow\"},\"hookEventName\":\"PermissionRequest\"}}\n";
+        "3 {\"hookSpecificOutput\":{\"hookEventName\":\"PermissionRequest\",\"decision\":{\"behavior\":\"allow\"}}}\n";
     assert_eq!(written(&acts), [wanted]);
     assert!(
         matches!(answer(&mut conversation, &id, &digest, REJECT), Err(Refused::AlreadyResolved { by, .. }) if by == "phone")
@@ -101,8 +101,8 @@ fn the_first_answer_goes_to_the_hook_and_the_second_is_told() {
 
 #[test]
 fn an_answer_on_the_screen_is_heard_of_in_each_way_that_there_is() {
-    type Way<'a> = (&'a str, &'a dyn Fn(&mut Conversation), AgentState);
-    let ways: [Way<'_>; 5] = [
+    type Way = dyn Fn(&mut Conversation);
+    let ways: [(&str, &Way, AgentState); 5] = [
         ("over", &|conversation| _ = conversation.line(2, b"3 over"), AgentState::Working),
         ("its tool has run", &|conversation| _ = says(conversation, 4, "PostToolUse", BASH), AgentState::Working),
         ("escape", &|conversation| _ = conversation.line(2, b"3"), AgentState::Idle),
