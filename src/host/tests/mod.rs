@@ -1,5 +1,6 @@
 //! The whole host with a real terminal, a real program and a real socket; only the process is shared with the test.
 
+mod hooks;
 mod session;
 
 use std::fs::File;
@@ -130,9 +131,13 @@ impl Prepared {
     }
 
     fn run(self, ring: usize) -> Host {
+        self.run_launch(launch(), ring)
+    }
+
+    fn run_launch(self, launch: Launch, ring: usize) -> Host {
         let Self { dir, outside, pty } = self;
         let thread = std::thread::spawn(move || {
-            let core = Core::new(launch(), LogId::from_bytes([1; 16]), ring);
+            let core = Core::new(launch, LogId::from_bytes([1; 16]), ring);
             EventLoop::new(Terminal::new(core, pty), outside).run()
         });
         Host { dir, thread }

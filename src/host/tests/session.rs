@@ -26,12 +26,12 @@ fn printer(records: u32) -> String {
     format!("stty raw -echo; echo ready; read x; seq -f '%08.0f portcullis' 1 {records} | tee printed; exec sleep 0")
 }
 
-fn input(offset: u64, data: &[u8]) -> Input {
+pub(super) fn input(offset: u64, data: &[u8]) -> Input {
     let (writer, data) = (vec![7; 16].into(), data.to_vec().into());
     Input { writer, offset, data, paste: false, enter: false, viewer: 3 }
 }
 
-fn ended(body: G) -> Option<HostEnded> {
+pub(super) fn ended(body: G) -> Option<HostEnded> {
     if let G::Ended(ended) = body { Some(ended) } else { None }
 }
 

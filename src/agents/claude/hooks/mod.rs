@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use self::report::Report as Said;
 use super::asking::{self, ALLOW, NO_REASON, REJECT};
 use crate::agents::driver::{Command, Condition, Driver, Effects, Millis, Refused};
-use crate::agents::event::{Made, clip, head};
+use crate::agents::event::{Made, clip, digest, head};
 use crate::agents::limits::{REQUEST_INPUT, REQUESTS_INPUT, SHORT_TEXT};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
@@ -34,6 +34,8 @@ pub const OVER: &[u8] = b"over";
 /// What a hook is told at once when its request is kept: from then on it waits as long as the dialog.
 pub const KEPT: &[u8] = b"kept";
 
+/// What a hook is told whose request is over: it ends without a decision.
+const NOTHING: &[u8] = b"";
 const AGENT: &str = "Claude Code in a terminal";
 /// Requests open at once. Fewer than a host's connections: those that only report must come through.
 const OPEN: usize = 8;
@@ -146,7 +148,8 @@ impl Hooks {
     }
 
     fn end(&mut self, made: &mut Made<'_>, why: StopReason, error: Option<AgentError>, then: Condition) {
-        self.open.clear();
+        let open: Vec<String> = self.open.keys().cloned().collect();
+        open.iter().for_each(|id| self.close(made, id, "its turn has ended"));
         if std::mem::take(&mut self.in_turn) {
             let ended = TurnEnded { turn: self.turn, stop_reason: why.into(), error, ..TurnEnded::default() };
             made.event(Kind::TurnEnded(ended));
@@ -164,7 +167,10 @@ impl Hooks {
     }
 
     fn request(&mut self, made: &mut Made<'_>, connection: u64, said: Said) {
-        let Some(input) = said.input.filter(|input| self.may_wait(&said.digest, input)) else {
+        let input = said.input.filter(|input| self.may_wait(input));
+        // Not as the hook says it: what people answer is what stands here.
+        let judged = input.and_then(|input| Some((digest(input.get())?, input)));
+        let Some((digest, input)) = judged else {
             // The connection ends, and the dialog decides alone.
             return self.become_condition(made, Condition::Working(ASKS_ALONE.to_owned()));
         };
@@ -172,7 +178,7 @@ impl Hooks {
         made.write(addressed(connection, KEPT));
         self.asked += 1;
         let id = self.make_id();
-        let (tool, digest) = (said.tool, said.digest);
+        let tool = said.tool;
         let questions = asking::questions(&tool, &input);
         let is_question = questions.is_some();
         let open = Open { connection, tool: tool.clone(), digest: digest.clone(), input: input.clone(), is_question };
@@ -194,10 +200,10 @@ impl Hooks {
         });
     }
 
-    fn may_wait(&self, digest: &str, input: &RawValue) -> bool {
+    fn may_wait(&self, input: &RawValue) -> bool {
         let held: usize = self.open.values().map(|open| open.input.get().len()).sum();
         let length = input.get().len();
-        !digest.is_empty() && length <= REQUEST_INPUT && held + length <= REQUESTS_INPUT && self.open.len() < OPEN
+        length <= REQUEST_INPUT && held + length <= REQUESTS_INPUT && self.open.len() < OPEN
     }
 
     fn make_id(&self) -> String {
@@ -223,6 +229,7 @@ impl Hooks {
 
     fn close(&mut self, made: &mut Made<'_>, id: &str, why: &str) {
         let Some(open) = self.open.remove(id) else { return };
+        made.write(addressed(open.connection, NOTHING));
         let (id, outcome, reason) = (id.to_owned(), Closing::Cancelled.into(), why.to_owned());
         made.event(if open.is_question {
             Kind::QuestionClosed(QuestionClosed { id, outcome, reason, ..QuestionClosed::default() })

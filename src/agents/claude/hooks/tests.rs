@@ -126,6 +126,7 @@ fn a_rejection_that_lost_to_the_dialog_is_told() {
     let (mut conversation, id, digest) = asking();
     answer(&mut conversation, &id, &digest, REJECT).unwrap();
     let acts = says(&mut conversation, 4, "PostToolUse", BASH);
+    assert_eq!(written(&acts), Vec::<String>::new(), "its hook has gone");
     let told = |act: &Act| matches!(act, Act::Event(event) if matches!(&event.kind, Some(Kind::Log(log)) if log.line.contains("too late")));
     assert!(acts.iter().any(told), "{acts:?}");
     assert!(!says(&mut conversation, 5, "PostToolUse", BASH).iter().any(told), "once");
