@@ -322,11 +322,9 @@ async fn a_gateway_without_descriptors_says_so_once_serves_on_and_says_when_it_i
     limited.envs(quickstart.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let endpoints = place.serve_by(limited, "Ctrl-C ends the gateway");
     let said = |what: &str| place.console().matches(what).count();
-    let ls = || {
-        let told = place.ssh(&[], &["ls"]).output().unwrap();
-        assert!(told.status.success(), "{}\n{}", describe(&told), place.console());
-    };
-    ls();
+    // In the shortage a stranger may be given up for another stranger, and so may somebody who has not logged in yet.
+    let ls = || place.ssh(&[], &["ls"]).output().unwrap().status.success().then_some(());
+    assert_eq!(ls(), Some(()), "{}", place.console());
 
     // More strangers than there is room for: each one's place is another's, and one line tells of all.
     let mut strangers = Vec::new();
@@ -335,11 +333,11 @@ async fn a_gateway_without_descriptors_says_so_once_serves_on_and_says_when_it_i
     }
     eventually("many failures", || (said("accept failed") >= 20).then_some(()));
     assert_eq!((said("no connection can be taken in"), said("taken in again")), (1, 0), "{}", place.console());
-    ls();
+    eventually("somebody with a key gets in all the same", ls);
 
     drop(strangers);
     eventually("the end of the shortage", || {
-        ls();
+        ls()?;
         (said("taken in again") == 1).then_some(())
     });
     assert_eq!(said("no connection can be taken in"), 1, "{}", place.console());

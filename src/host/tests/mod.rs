@@ -178,8 +178,9 @@ impl Gateway {
 
     /// Live output from the head on, and what is missing before it by a read: they must meet.
     fn catch_up(&mut self) {
-        self.say(to_host::Body::Live(Live { on: true }));
-        self.say(to_host::Body::Read(Read { request: 1, from: self.seen.len() as u64, to: u64::MAX }));
+        // In one write: between two the log may grow, and then they overlap.
+        let read = Read { request: 1, from: self.seen.len() as u64, to: u64::MAX };
+        self.say_all([to_host::Body::Live(Live { on: true }), to_host::Body::Read(read)]);
         let mut ahead = Vec::new();
         loop {
             match self.frame().expect("the host closed the link") {
