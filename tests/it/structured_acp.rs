@@ -26,7 +26,8 @@ fn start(agent: &Agent) -> Talk {
     let mut place = Place::new(Mode::Root);
     prepare(&mut place, &model);
     // The account cannot enter the cache; the same files under another name can be.
-    run(Command::new("cp").arg("-al").arg(cache().join("agents/acp")).arg(place.root.join("acp")));
+    let copy = "cp -alT \"$0\" \"$1\" 2>/dev/null || cp -aT \"$0\" \"$1\"";
+    run(Command::new("sh").args(["-c", copy]).arg(cache().join("agents/acp")).arg(place.root.join("acp")));
     let program = place.root.join("acp/node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js");
     let claude = place.agents().join("claude");
     place.serve();

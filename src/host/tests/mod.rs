@@ -104,6 +104,8 @@ impl Prepared {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("portcullis-host-{}-{count}", std::process::id()));
+        // What an earlier process of the same number left when it failed.
+        let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         let listen = |name: &str| StreamListener::new(UnixListener::bind(dir.join(name)).unwrap().into()).unwrap();
         let pair = pty::open(WinSize::DEFAULT).unwrap();
