@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::lines::Line;
 use super::{Effect, Structured, error_line, take_line};
 use crate::host::core::Now;
 use crate::wire::v1::to_gateway::Body;
@@ -67,11 +66,10 @@ impl Structured {
         if !std::mem::take(&mut self.output_open) {
             return;
         }
-        self.feed(now, |output, conversation, follow| {
-            output.end(|line: Line<'_>| follow(take_line(conversation, line, now)));
-        });
-        let effects = self.conversation.closed(now.millis);
-        self.follow(effects, now);
+        let (mut acts, conversation) = (Vec::new(), &mut self.conversation);
+        self.output.end(|line| acts.extend(take_line(conversation, line, now)));
+        acts.extend(self.conversation.closed(now.millis));
+        self.follow(acts, now);
     }
 
     fn end(&mut self, exit: Exit, now: Now, effects: &mut Vec<Effect>) {

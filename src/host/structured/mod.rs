@@ -135,22 +135,19 @@ impl Structured {
     }
 
     /// Bytes of the agent's standard output.
-    pub(super) fn output_bytes(&mut self, bytes: &[u8], now: Now) -> Vec<Effect> {
+    pub(super) fn output_bytes(&mut self, bytes: &[u8], now: Now) {
         self.session.last_output = now.unix;
-        self.feed(now, |output, conversation, follow| {
-            output.push(bytes, |line| follow(take_line(conversation, line, now)));
-        });
+        let (mut acts, conversation) = (Vec::new(), &mut self.conversation);
+        self.output.push(bytes, |line| acts.extend(take_line(conversation, line, now)));
+        self.follow(acts, now);
         self.changed(now);
-        Vec::new()
     }
 
     /// Bytes of its standard error: for people.
-    pub(super) fn error_bytes(&mut self, bytes: &[u8], now: Now) -> Vec<Effect> {
-        let mut said = Vec::new();
-        let conversation = &mut self.conversation;
-        self.error.push(bytes, |line| said.extend(error_line(conversation, line, now)));
-        self.follow(said, now);
-        Vec::new()
+    pub(super) fn error_bytes(&mut self, bytes: &[u8], now: Now) {
+        let (mut acts, conversation) = (Vec::new(), &mut self.conversation);
+        self.error.push(bytes, |line| acts.extend(error_line(conversation, line, now)));
+        self.follow(acts, now);
     }
 
     /// Bytes for the agent's input; [`Structured::agent_took`] must follow.
@@ -219,15 +216,6 @@ impl Structured {
             if self.outbox.is_waiting() { self.status_due = Some(now.at + STATUS_DELAY) } else { self.send_status() }
         }
         self.age(now, effects);
-    }
-
-    /// Lines go to the driver one by one, and what follows from each into the log before the next.
-    fn feed(&mut self, now: Now, work: impl FnOnce(&mut Lines, &mut Conversation, &mut dyn FnMut(Vec<Act>))) {
-        let mut output = std::mem::replace(&mut self.output, Lines::of_output());
-        let mut followed = Vec::new();
-        work(&mut output, &mut self.conversation, &mut |acts| followed.extend(acts));
-        self.output = output;
-        self.follow(followed, now);
     }
 
     /// Carries out what the conversation wants.
