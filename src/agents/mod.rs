@@ -13,6 +13,7 @@ pub mod lines;
 mod names;
 mod options;
 pub mod pipe;
+pub mod prepare;
 mod structured;
 
 use std::collections::BTreeMap;

@@ -39,6 +39,9 @@ pub(super) enum Command {
     /// Audit files.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Merge what an agent needs into your own settings, so that it asks nothing at its first start. Run it as the account that the agent
+    /// runs as; shows everything first.
+    Prepare(PrepareArguments),
     /// End every session, on this machine and without a key.
     Stop(StopArguments),
     /// Read configuration and certificates anew, and run a newly installed program if it passes its check. Sessions live on; when settings changed,
@@ -215,6 +218,22 @@ pub(super) enum AuditCommand {
         #[arg(required = true, value_name = "FILE|DIR")]
         paths: Vec<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PrepareArguments {
+    /// As the configuration names it.
+    #[arg(value_name = "AGENT")]
+    pub(super) agent: String,
+    /// Take back what was merged and has not been changed since.
+    #[arg(long)]
+    pub(super) undo: bool,
+    /// Write without asking.
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Directory of the installation.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

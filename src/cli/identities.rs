@@ -191,7 +191,7 @@ fn root_mode(
 }
 
 fn resolved(account: &AccountSettings, unix: Account) -> Resolved {
-    let roots = account.roots.iter().map(|root| fill_home(root, &unix)).collect();
+    let roots = account.roots.iter().map(|root| fill_home(&root.path, &unix)).collect();
     Resolved { settings: account.clone(), roots, unix }
 }
 

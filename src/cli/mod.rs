@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod arguments;
 mod audit;
+mod briefing;
 mod certificate;
 mod check;
 pub(crate) mod endpoints;
@@ -17,6 +18,7 @@ mod keys;
 mod listeners;
 mod local;
 mod place;
+mod prepare;
 mod processes;
 mod programs;
 mod quickstart;
@@ -60,6 +62,7 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
         Command::Audit(AuditCommand::Verify { paths }) => {
             audit::run(&paths, &mut std::io::stdout().lock()).map(ExitCode::from)
         }
+        Command::Prepare(arguments) => prepare::run(&arguments),
         Command::Stop(arguments) => local::stop(&arguments),
         Command::Reload(arguments) => local::reload(&arguments),
         Command::Gateway(arguments) => processes::gateway(&arguments),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::arguments::{DoorArguments, PlaceArguments, ServeArguments};
+use super::briefing::Briefings;
 use super::certificate::{self, Pair};
 use super::endpoints::Endpoints;
 use super::failure::{About, Failure};
@@ -46,6 +47,7 @@ struct Plan {
     table: Table,
     config: Vec<u8>,
     tls: Pair,
+    briefings: Briefings,
 }
 
 /// How it is served.
@@ -154,7 +156,8 @@ fn plan(
     let config = serde_json::to_vec(&identities.gateway_settings(settings, origins)).map_err(Failure::other)?;
     let table = table(tree, settings, identities, manner);
     table.check(crate::sys::credentials::current_uid()).map_err(Failure::setup)?;
-    Ok(Plan { table, config, tls })
+    let briefings = Briefings::new(settings, identities, &tree.reachable);
+    Ok(Plan { table, config, tls, briefings })
 }
 
 /// The spawner's table.
@@ -183,7 +186,7 @@ fn entry(account: &Resolved, mode: &Mode) -> AccountEntry {
     AccountEntry {
         name: account.settings.name.clone(),
         user: account.settings.user.clone(),
-        roots: account.settings.roots.iter().map(Into::into).collect(),
+        roots: account.settings.roots.iter().map(|root| root.path.clone().into()).collect(),
         agents: account.settings.agents.clone(),
         key_files: account.settings.key_files.clone(),
         max_sessions: account.settings.max_sessions,
@@ -229,6 +232,7 @@ pub(super) fn launch(
     // Until the gateway is ready there is nobody to dial.
     let _ = std::fs::remove_file(&path);
     let mut first = true;
+    let briefings = plan.briefings;
     let given = Given {
         listeners: Listeners {
             https: Some(doors.https.into()),
@@ -246,6 +250,7 @@ pub(super) fn launch(
                 if let Err(error) = endpoints.write(&path) {
                     tracing::warn!("{} could not be written: {error}", path.display());
                 }
+                briefings.write();
                 ready(&endpoints);
             }
         }),
@@ -259,6 +264,7 @@ fn reload(again: &(PlaceArguments, DoorArguments), bound: &Bound, manner: &Manne
     let Place { tree, settings } = Place::read(&again.0, &again.1)?;
     let identities = Identities::resolve(&settings, &place::caller()?, place::lookup)?;
     let plan = plan(&tree, &settings, &identities, bound, manner)?;
+    plan.briefings.write();
     Ok(Fresh { table: plan.table, config: plan.config, tls: Some(tls(plan.tls)) })
 }
 

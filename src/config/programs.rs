@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::reader::Reader;
 use super::sections::{KEY_FILE_ALLOWED, key_file, small};
-use super::settings::{AccountLimits, AccountSettings};
+use super::settings::{AccountLimits, AccountSettings, RootSettings};
 use crate::agents::{AgentSpec, DriverKind, Mode, OptionSpec, Pattern, environment};
 use crate::base::{AccountName, Name};
 
@@ -177,16 +177,7 @@ fn account(
     default_key_files: &[String],
 ) -> Option<AccountSettings> {
     let at = |key| ["accounts", table, key];
-    let root_allowed = "allowed: absolute directories, or beginning with %h for the account's home, without ..";
-    let root = |text: &str| {
-        let rooted = text.starts_with('/') || text == "%h" || text.starts_with("%h/");
-        let good = rooted && !text.contains('\0') && !text.split('/').any(|part| part == "..");
-        good.then(|| text.to_owned())
-    };
-    let roots = reader.parse_list(&at("roots"), vec!["%h".to_owned()], root_allowed, root);
-    if reader.take::<Vec<String>>(&at("roots"), root_allowed).is_some_and(|roots| roots.is_empty()) {
-        reader.note(&at("roots"), "is empty", root_allowed);
-    }
+    let roots = roots(reader, &at("roots"));
     let all: Vec<Name> = agents.iter().map(|agent| agent.name.clone()).collect();
     let known = all.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
     let agents_allowed = format!("allowed: configured agents: {known}");
@@ -215,6 +206,44 @@ fn account(
         return None;
     }
     Some(AccountSettings { name, user, roots, agents, key_files, max_sessions, no_new_privs, limits })
+}
+
+fn roots(reader: &mut Reader, path: &[&str]) -> Vec<RootSettings> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Path(String),
+        Table(Table),
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Table {
+        path: String,
+        #[serde(default)]
+        trusted: bool,
+    }
+    let allowed = "allowed: absolute directories, or beginning with %h for the account's home, without ..; one that agents may trust \
+                   unasked as { path = \"/srv/projects\", trusted = true }";
+    let Some(written) = reader.take::<Vec<Written>>(path, allowed) else {
+        return vec![RootSettings { path: "%h".to_owned(), is_trusted: false }];
+    };
+    if written.is_empty() {
+        reader.note(path, "is empty", allowed);
+    }
+    let mut roots = Vec::with_capacity(written.len());
+    for root in written {
+        let (root, is_trusted) = match root {
+            Written::Path(root) => (root, false),
+            Written::Table(Table { path, trusted }) => (path, trusted),
+        };
+        let rooted = root.starts_with('/') || root == "%h" || root.starts_with("%h/");
+        if rooted && !root.contains('\0') && !root.split('/').any(|part| part == "..") {
+            roots.push(RootSettings { path: root, is_trusted });
+        } else {
+            reader.note(path, format!("{root:?} is not what belongs here"), allowed);
+        }
+    }
+    roots
 }
 
 /// None when nobody set it.

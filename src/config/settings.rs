@@ -81,8 +81,8 @@ pub(crate) struct AccountSettings {
     pub(crate) name: AccountName,
     /// The Unix account; no other account has its uid.
     pub(crate) user: AccountName,
-    /// Absolute, or beginning with `%h`.
-    pub(crate) roots: Vec<String>,
+    /// In the order of the file; the first is the default.
+    pub(crate) roots: Vec<RootSettings>,
     /// Names of configured agents.
     pub(crate) agents: Vec<Name>,
     /// Patterns with `%u` and `%h`, absolute once these are filled in.
@@ -92,6 +92,15 @@ pub(crate) struct AccountSettings {
     /// None: on in root mode, off in single-user mode.
     pub(crate) no_new_privs: Option<bool>,
     pub(crate) limits: AccountLimits,
+}
+
+/// A directory below which sessions start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RootSettings {
+    /// Absolute, or beginning with `%h`.
+    pub(crate) path: String,
+    /// `portcullis prepare` may tell agents that what lies there is trusted.
+    pub(crate) is_trusted: bool,
 }
 
 /// Resource limits of an account's agents; none leaves what the system sets.

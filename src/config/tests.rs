@@ -67,7 +67,7 @@ fn all_mistakes_in_one_run_each_with_file_key_and_what_is_allowed() {
         user = "no name"
         [accounts.ann]
         agents = ["claude"]
-        roots = ["projects", "/a/../b"]
+        roots = ["projects", { path = "/a/../b", trusted = true }]
         key_files = ["keys"]
         [agents.shell]
         modes = ["telepathy"]
@@ -166,6 +166,20 @@ fn accounts_and_agents_never_come_from_the_environment() {
     let found = load(&layers).unwrap_err().0;
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|mistake| mistake.problem.contains("never come from the environment")));
+}
+
+#[test]
+fn a_root_is_a_path_or_says_more() {
+    let text = "[agents.a]\ncommand = \"/a\"\n[accounts.ann]\nroots = [\"%h\", { path = \"/srv\", trusted = true }, { path = \"/tmp\" }]";
+    let roots = &load(&layers(text)).unwrap().spawner.accounts[0].roots;
+    let found: Vec<_> = roots.iter().map(|root| (root.path.as_str(), root.is_trusted)).collect();
+    assert_eq!(found, [("%h", false), ("/srv", true), ("/tmp", false)]);
+    for wrong in
+        ["roots = [{ path = \"/srv\", trust = true }]", "roots = [{ trusted = true }]", "roots = [3]", "roots = []"]
+    {
+        let found = mistakes(&format!("[accounts.ann]\n{wrong}\n"));
+        assert!(found.len() == 1 && found[0].contains("trusted = true"), "{wrong}: {found:?}");
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::sys::socket::{self, Access};
 
 /// The hook socket's name in a session's directory.
 pub(super) const HOOK_SOCKET: &str = "hook.sock";
+/// What accounts are told of the configuration, beside `bin` and `agents`.
+pub(crate) const ACCOUNTS: &str = "accounts";
 /// A child that is being forked may hold the lock for a moment longer than its spawner.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// Connections that wait on the admin socket: people, and scripts in a loop.
@@ -129,6 +131,8 @@ impl Layout {
         let agents_path = directories.reachable.join("agents");
         // Entered by name only: each account reaches its own.
         let agents = make(&agents_path, if gateway.is_some() { 0o711 } else { 0o700 }, None)?;
+        // Filled by whoever starts the spawner; each account can read its own file.
+        make(&directories.reachable.join(ACCOUNTS), if gateway.is_some() { 0o711 } else { 0o700 }, None)?;
         let bin = directories.reachable.join("bin");
         make(&bin, open_mode, None)?;
         if let Some(executable) = executable {
@@ -159,6 +163,7 @@ impl Layout {
     pub(super) fn withdraw(&self, reachable: &Path) {
         let bin = reachable.join("bin");
         let _ = std::fs::remove_file(bin.join(PROGRAM));
+        let _ = std::fs::remove_dir_all(reachable.join(ACCOUNTS));
         for directory in [&bin, &self.agents_path, reachable] {
             let _ = std::fs::remove_dir(directory);
         }

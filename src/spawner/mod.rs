@@ -25,7 +25,7 @@ mod table;
 pub(crate) use given::{Fresh, Given, Listeners, Log, LogEntry, Tls};
 pub(crate) use handed::{HandedError, check_handed};
 pub(crate) use keys::KeyPlace;
-pub(crate) use layout::{LayoutError, is_served};
+pub(crate) use layout::{ACCOUNTS, LayoutError, is_served};
 pub(crate) use replace::{Program, Stamp};
 pub(crate) use table::{AccountEntry, Directories, Identities, Limits, Programs, SystemIdentity, Table, TableError};
 

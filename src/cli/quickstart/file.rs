@@ -131,9 +131,10 @@ mod tests {
         assert_eq!(settings.spawner.agents[0].command, ["/opt/a \"b\"/claude"]);
         assert!(settings.spawner.agents[0].free_args && settings.spawner.agents[2].login_shell);
         let account = &settings.spawner.accounts[0];
+        let found: Vec<&str> = account.roots.iter().map(|root| root.path.as_str()).collect();
         assert_eq!(
-            (account.name.as_str(), &account.roots[..], &account.key_files[..]),
-            ("ann.b", &roots[..], &key_files[..])
+            (account.name.as_str(), &found[..], &account.key_files[..]),
+            ("ann.b", &["%h", "/srv/ü\\x"][..], &key_files[..])
         );
     }
 }
