@@ -15,6 +15,7 @@ mod adoption;
 mod agents;
 mod architecture;
 mod audit;
+mod check;
 mod cuts;
 mod first_run;
 mod foreign;

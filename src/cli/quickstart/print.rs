@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::agents::Mode::Terminal;
+use crate::agents::{AgentSpec, DriverKind};
 use crate::cli::endpoints::Endpoints;
 use crate::cli::identities::{Identities, Mode};
 use crate::cli::listeners;
@@ -131,7 +133,23 @@ impl<'a> Facts<'a> {
         if self.endpoints.client_key.is_empty() {
             out.push_str("The keys that were found have their private halves elsewhere (an agent, another machine); --new-key makes one here.\n");
         }
+        self.questions(out);
         let _ = writeln!(out, "End every session: {program} stop --all{dir}");
+    }
+
+    /// What an agent asks before it works, and how an account settles that.
+    fn questions(&self, out: &mut String) {
+        let asks = |agent: &&AgentSpec| agent.driver == Some(DriverKind::Claude) && agent.modes.contains(&Terminal);
+        let Some(agent) = self.settings.spawner.agents.iter().find(asks) else { return };
+        let Some(account) = self.identities.accounts.first() else { return };
+        let program = self.tree.reachable.join("bin/portcullis");
+        let _ = writeln!(
+            out,
+            "Claude Code asks a few questions when it first starts in a terminal. To settle them, as {}: {} prepare {}",
+            account.unix.name,
+            word(&program.display().to_string()),
+            agent.name
+        );
     }
 }
 
@@ -169,8 +187,7 @@ mod tests {
     use crate::config::{Layers, load};
 
     fn told(listen: &str, client_key: &str, uid: u32) -> String {
-        let file =
-            "[agents.shell]\nlogin_shell = true\n[agents.claude]\ncommand = \"/usr/bin/claude\"\n[accounts.ann]\n";
+        let file = "[agents.shell]\nlogin_shell = true\n[agents.claude]\ncommand = \"/usr/bin/claude\"\ndriver = \"claude\"\n[accounts.ann]\n";
         let settings = load(&Layers { file: Some(("f".into(), file.into())), ..Layers::default() }).unwrap();
         let lookup = |name: &str| Some(unix(name, name.len() as u32));
         let identities = Identities::resolve(&settings, &unix("ann", uid), lookup).unwrap();
@@ -192,6 +209,7 @@ mod tests {
         let text = told("127.0.0.1:2", "/k/my key", 3);
         assert!(text.contains("  ssh -t -i '/k/my key' -o IdentitiesOnly=yes -p 2 ann@127.0.0.1 claude\n"), "{text}");
         assert!(text.contains("ssh -J ") && text.contains("stop --all --dir '/d d'"), "{text}");
+        assert!(text.contains("as ann: '/d d/run/bin/portcullis' prepare claude\n"), "{text}");
         assert!(text.contains("all share uid 3") && !text.contains("RISK"), "{text}");
     }
 
