@@ -14,6 +14,8 @@ mod names;
 mod options;
 pub mod pipe;
 pub mod prepare;
+#[cfg(any(test, fuzzing))]
+pub mod recording;
 mod structured;
 
 use std::collections::BTreeMap;

@@ -130,7 +130,7 @@ async fn a_phone_allows_what_the_terminal_asks_and_ls_tells_each_state() {
     screen.wants(&file);
     let asked = phone.asked().await;
     assert_eq!((asked.tool.as_str(), asked.command.as_str()), ("Bash", &*format!("touch {}", file.display())));
-    assert_eq!(screen.is("needs approval")["pending"].as_u64(), Some(1));
+    assert_eq!(screen.is("needs-approval")["pending"].as_u64(), Some(1));
     screen.ssh.until("Do you want to proceed?");
     let again = Phone::look(&screen.place).await.attached.agent.unwrap();
     assert_eq!(again.permissions.first().map(|open| open.id.clone()), Some(asked.id.clone()), "in every attach reply");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Acp;
 use crate::agents::driver::{Command, Driver, Effect, Effects};
+use crate::agents::recording;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/agents/acp/golden")
@@ -35,17 +36,7 @@ pub(super) fn driver(name: &str) -> Acp {
 }
 
 pub(super) fn command(text: &str) -> Command {
-    let value: Value = serde_json::from_str(text).unwrap();
-    let (verb, of) = value.as_object().unwrap().iter().next().unwrap();
-    let field = |name: &str| of[name].as_str().unwrap().to_owned();
-    match verb.as_str() {
-        "prompt" => Command::Prompt { id: field("id"), text: field("text") },
-        "permission" => Command::Permission { id: field("id"), option: field("option"), reason: field("reason") },
-        "interrupt" => Command::Interrupt,
-        "mode" => Command::SetMode(of.as_str().unwrap().to_owned()),
-        "model" => Command::SetModel(of.as_str().unwrap().to_owned()),
-        other => panic!("{other}"),
-    }
+    recording::command(text.as_bytes()).unwrap_or_else(|| panic!("{text}"))
 }
 
 /// What the effects say, one line each; lines for the agent go apart.

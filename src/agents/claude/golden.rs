@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Claude, Conversation};
 use crate::agents::driver::{Command, Condition, Driver, Effect, Effects};
+use crate::agents::recording;
 
 const ID: &str = "00000000-0000-4000-8000-000000000077";
 
@@ -36,22 +37,7 @@ pub(super) fn driver(name: &str) -> Claude {
 }
 
 pub(super) fn command(text: &str) -> Command {
-    let value: Value = serde_json::from_str(text).unwrap();
-    let (verb, of) = value.as_object().unwrap().iter().next().unwrap();
-    let field = |name: &str| of[name].as_str().unwrap().to_owned();
-    match verb.as_str() {
-        "prompt" => Command::Prompt { id: field("id"), text: field("text") },
-        "permission" => Command::Permission { id: field("id"), option: field("option"), reason: field("reason") },
-        "question" => {
-            let answers = of["answers"].as_object().unwrap().iter();
-            let answers = answers.map(|(text, said)| (text.clone(), said.as_str().unwrap().to_owned()));
-            Command::Question { id: field("id"), answers: answers.collect() }
-        }
-        "interrupt" => Command::Interrupt,
-        "set_permission_mode" => Command::SetMode(of.as_str().unwrap().to_owned()),
-        "set_model" => Command::SetModel(of.as_str().unwrap().to_owned()),
-        other => panic!("{other}"),
-    }
+    recording::command(text.as_bytes()).unwrap_or_else(|| panic!("{text}"))
 }
 
 /// What the effects say, one line each; lines for the agent go apart.

@@ -122,11 +122,11 @@ pub(crate) fn agent_state(state: AgentState) -> Option<&'static str> {
     match state {
         AgentState::Unspecified | AgentState::Ended => None,
         AgentState::Starting => Some("starting"),
-        AgentState::NeedsLogin => Some("needs login"),
+        AgentState::NeedsLogin => Some("needs-login"),
         AgentState::Idle => Some("idle"),
         AgentState::Working => Some("working"),
-        AgentState::NeedsApproval => Some("needs approval"),
-        AgentState::NeedsAnswer => Some("needs answer"),
+        AgentState::NeedsApproval => Some("needs-approval"),
+        AgentState::NeedsAnswer => Some("needs-answer"),
         AgentState::Retrying => Some("retrying"),
     }
 }
