@@ -104,6 +104,16 @@ impl AgentSpec {
         options::argv(self, options, free)
     }
 
+    /// The command of terminal mode; with the id of a conversation of the agent's own, that goes on, whatever the options name.
+    pub fn terminal_argv(
+        &self,
+        options: &[(String, String)],
+        free: &[String],
+        conversation: &str,
+    ) -> Result<Vec<String>, ArgvError> {
+        structured::resumed(self, options, free, conversation)
+    }
+
     /// The command of structured mode: what the driver needs comes before a client's choices, of which `resume` is the conversation's.
     pub fn structured_argv(
         &self,

@@ -121,6 +121,28 @@ pub(super) fn argv(
     Ok(argv)
 }
 
+/// The command of a terminal that goes on with a conversation; one that a client names in its free tail is the client's to choose.
+pub(super) fn resumed(
+    spec: &AgentSpec,
+    options: &[(String, String)],
+    free: &[String],
+    conversation: &str,
+) -> Result<Vec<String>, ArgvError> {
+    let chosen = spec.argv(options, free)?;
+    let names = |word: &String| {
+        matches!(word.as_str(), "-r" | "-c" | "--continue" | "--session-id")
+            || word.starts_with("--resume")
+            || word.starts_with("--session-id=")
+    };
+    if spec.driver != Some(DriverKind::Claude) || conversation.is_empty() || free.iter().any(names) {
+        return Ok(chosen);
+    }
+    let others: Vec<_> = options.iter().filter(|(name, _)| name != RESUME).cloned().collect();
+    let chosen = spec.argv(&others, free)?;
+    let (command, chosen) = chosen.split_at(spec.command.len().min(chosen.len()));
+    Ok([command, &claude::resuming(conversation)?, chosen].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +189,29 @@ mod tests {
         assert_eq!(line(&[("resume", UUID)]).unwrap(), format!("{fixed} --resume {UUID}"));
         assert_eq!(line(&[("resume", "")]).unwrap(), format!("{fixed} --session-id {new}"), "nothing to choose from");
         assert!(matches!(line(&[("resume", "latest")]), Err(ArgvError::Value { .. })));
+    }
+
+    #[test]
+    fn a_terminal_goes_on_with_its_own_conversation() {
+        let options = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let of = |spec: &AgentSpec, pairs: &[(&str, &str)], free: &[&str], id: &str| {
+            let free: Vec<String> = free.iter().map(|word| (*word).to_owned()).collect();
+            spec.terminal_argv(&options(pairs), &free, id).map(|argv| argv.join(" "))
+        };
+        let spec = AgentSpec { free_args: true, ..claude() };
+        let other = "11234567-89ab-cdef-0123-456789abcdef";
+        let on = format!("/opt/claude --fixed --resume {UUID}");
+        assert_eq!(of(&spec, &[("model", "m")], &[], UUID).unwrap(), format!("{on} --model m"));
+        assert_eq!(of(&spec, &[("resume", other)], &["x"], UUID).unwrap(), format!("{on} x"));
+        assert_eq!(of(&spec, &[("resume", other)], &[], "").unwrap(), format!("/opt/claude --fixed --resume {other}"));
+        for mine in ["-c", "--resume=x", "--session-id"] {
+            assert_eq!(of(&spec, &[], &[mine], UUID).unwrap(), format!("/opt/claude --fixed {mine}"));
+        }
+        assert!(of(&spec, &[], &[], "latest").is_err());
+        let acp = AgentSpec { driver: Some(DriverKind::Acp), ..claude() };
+        assert_eq!(of(&acp, &[], &[], UUID).unwrap(), "/opt/claude --fixed");
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Request {
         }
         let argv = match &structured {
             Some((_, conversation)) => agent.structured_argv(&options, &order.args, conversation),
-            None => agent.argv(&options, &order.args),
+            None => agent.terminal_argv(&options, &order.args, &order.resume),
         };
         let argv = argv.map_err(|error| Refusal::new("bad-option", error.to_string()))?;
         if !order.name.is_empty() && order.name.parse::<Name>().is_err() {

@@ -20,7 +20,7 @@ mod cuts;
 mod first_run;
 mod foreign;
 mod hooks;
-mod hooks_login;
+mod hooks_life;
 mod in_the_middle;
 mod kills;
 mod lifecycle;

@@ -50,6 +50,14 @@ pub fn arguments(conversation: &Conversation) -> Result<Vec<String>, BadConversa
     Ok(fixed.iter().copied().chain([flag, conversation.id()]).map(str::to_owned).collect())
 }
 
+/// The same conversation in a terminal.
+pub fn resuming(id: &str) -> Result<[String; 2], BadConversation> {
+    match Pattern::Uuid.takes(id) {
+        true => Ok(["--resume".to_owned(), id.to_owned()]),
+        false => Err(BadConversation(crate::base::printable(id, 64))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

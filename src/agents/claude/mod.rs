@@ -24,7 +24,7 @@ use super::limits::{HANDSHAKE, SHORT_TEXT};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{AgentMode, AgentStarted, AgentStream, Plan, TurnStarted};
 
-pub use argv::{BadConversation, Conversation, arguments};
+pub use argv::{BadConversation, Conversation, arguments, resuming};
 
 const AGENT: &str = "Claude Code";
 /// The oldest major version whose protocol this is.

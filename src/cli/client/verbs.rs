@@ -8,7 +8,7 @@ use super::connect::{ConnectError, Connection, Dialler};
 use super::status::USAGE;
 use super::talk::talk;
 use crate::base::Name;
-use crate::gateway::verbs::{AttachVerb, From, NewVerb, OpenVerb, Target, Verb, list_json, render_list};
+use crate::gateway::verbs::{AttachVerb, From, NewVerb, OpenVerb, Target, Verb, list_json, render_list, told};
 use crate::sys::terminal;
 use crate::wire::v1::{self, client_message::Body as Ask, server_message::Body};
 
@@ -33,12 +33,28 @@ pub(super) async fn run(verb: Verb, mut dialler: Dialler) -> Result<u8, ClientEr
             let text = if json { list_json(&sessions.sessions) } else { render_list(&sessions.sessions, width) };
             return print(&text).map(|()| 0);
         }
-        Verb::Kill { session } => Ask::Kill(v1::Kill { session: session.to_string() }),
-        Verb::Restart { session } => Ask::Restart(v1::Restart { session: session.to_string() }),
-        Verb::Rename { session, name } => {
-            Ask::Rename(v1::Rename { session: session.to_string(), name: name.to_string() })
+        Verb::Kill { session } => {
+            let name = session.to_string();
+            let killed = change(Ask::Kill(v1::Kill { session: name.clone() }), connection, dialler).await?;
+            return print(&told::killed(&name, &killed)).map(|()| 0);
         }
-        Verb::Forget { session } => Ask::Forget(v1::Forget { session: session.to_string() }),
+        Verb::Restart { session } => {
+            let name = session.to_string();
+            let begun = change(Ask::Restart(v1::Restart { session: name.clone() }), connection, dialler).await?;
+            return print(&told::restarted(&name, begun.restarted_with_history)).map(|()| 0);
+        }
+        Verb::Rename { session, name } => {
+            let (session, name) = (session.to_string(), name.to_string());
+            let ask = Ask::Rename(v1::Rename { session: session.clone(), name: name.clone() });
+            change(ask, connection, dialler).await?;
+            return print(&told::renamed(&session, &name)).map(|()| 0);
+        }
+        Verb::Forget { session } => {
+            let session = session.to_string();
+            let answer = connection.ask(&dialler, Ask::Forget(v1::Forget { session: session.clone() })).await?;
+            let Body::Done(_) = answer else { return Err(strange(&dialler).into()) };
+            return print(&told::forgotten(&session)).map(|()| 0);
+        }
         Verb::Send(send) => {
             Ask::Send(v1::Send { session: send.session.to_string(), text: send.text, no_enter: !send.enter })
         }
@@ -47,7 +63,15 @@ pub(super) async fn run(verb: Verb, mut dialler: Dialler) -> Result<u8, ClientEr
     };
     match connection.ask(&dialler, ask).await? {
         Body::Text(text) => print(&text.text).map(|()| 0),
-        Body::Session(_) | Body::Done(_) => Ok(0),
+        Body::Done(_) => Ok(0),
+        _ => Err(strange(&dialler).into()),
+    }
+}
+
+// Made, and the session as it is then.
+async fn change(ask: Ask, mut connection: Connection, dialler: Dialler) -> Result<v1::Session, ClientError> {
+    match connection.ask(&dialler, ask).await? {
+        Body::Session(session) => Ok(session),
         _ => Err(strange(&dialler).into()),
     }
 }

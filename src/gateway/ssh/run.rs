@@ -11,6 +11,7 @@ use crate::gateway::router::SessionHandle;
 use crate::gateway::verbs::{
     AttachVerb, From, NewVerb, OpenVerb, Target, UsageError, Verb, help_text, list_json, parse, render_list, split,
     state_text,
+    told::{forgotten, killed, renamed, restarted},
 };
 use crate::gateway::{Gateway, LiveGrant, SessionError, StartRequest};
 use crate::policy::Verb as Right;
@@ -138,20 +139,18 @@ impl Work {
         let (router, grant) = (self.gateway.router().clone(), self.grant.clone());
         let told = finished(async move {
             Ok(match verb {
-                Verb::Kill { session } => {
-                    format!("{session}: {}\n", state_text(&router.kill(&grant, session.as_str()).await?))
-                }
+                Verb::Kill { session } => killed(session.as_str(), &router.kill(&grant, session.as_str()).await?),
                 Verb::Restart { session } => {
                     let (_, with_history) = router.restart(&grant, session.as_str()).await?;
-                    format!("{session}: restarted{}\n", if with_history { " with its history" } else { ", new" })
+                    restarted(session.as_str(), with_history)
                 }
                 Verb::Rename { session, name } => {
                     router.rename(&grant, session.as_str(), name.as_str())?;
-                    format!("{session} is now {name}\n")
+                    renamed(session.as_str(), name.as_str())
                 }
                 Verb::Forget { session } => {
                     router.forget(&grant, session.as_str()).await?;
-                    format!("{session}: forgotten\n")
+                    forgotten(session.as_str())
                 }
                 Verb::Send(send) => {
                     let handle = router.find(&grant, send.session.as_str(), Right::Send)?;

@@ -5,6 +5,7 @@ mod help;
 mod parse;
 mod structured;
 mod table;
+pub(crate) mod told;
 mod turn;
 mod words;
 
