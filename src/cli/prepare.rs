@@ -2,6 +2,7 @@
 //! What an agent needs is said by the room of agents.
 
 use std::io::{self, BufRead, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -110,8 +111,12 @@ struct Settings {
 impl Settings {
     /// A link is followed: people keep such files elsewhere.
     fn read(file: &Path) -> Result<Self, Failure> {
-        use std::os::unix::fs::PermissionsExt;
-        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let real = file.canonicalize();
+        if let (Err(_), true) = (&real, file.is_symlink()) {
+            let file = file.display();
+            return Err(Failure::setup(format_args!("{file} is a link to nothing: make what it names, or remove it")));
+        }
+        let file = real.unwrap_or_else(|_| file.to_owned());
         let bytes = match files::read(&file, MOST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             other => Some(other.about(file.display(), "make it a readable file")?),
@@ -174,12 +179,23 @@ fn add(caller: &Account, name: &Name, arguments: &PrepareArguments, out: &mut dy
     if !agreed(arguments.yes, out) {
         return Ok(ExitCode::FAILURE);
     }
+    let known = before.as_ref().map(|record| record.edits.len());
     let mut record =
         before.unwrap_or_else(|| Record { file: settings.file.clone(), created: !settings.exists, edits: Vec::new() });
     record.edits.extend(merged.edits.into_iter().map(|(edit, _)| edit));
     // First: what cannot be taken back is not written.
     place.write(&record)?;
-    settings.replace(&merged.text)?;
+    if let Err(failure) = settings.replace(&merged.text) {
+        // What was not done is not to be taken back.
+        match known {
+            Some(known) => {
+                record.edits.truncate(known);
+                place.write(&record)?;
+            }
+            None => place.remove()?,
+        }
+        return Err(failure);
+    }
     let _ = writeln!(out, "Written.");
     Ok(ExitCode::SUCCESS)
 }
@@ -195,13 +211,12 @@ fn take_back(place: &Place, yes: bool, out: &mut dyn Write) -> Result<ExitCode, 
     let _ =
         writeln!(out, "{}{}", settings.file.display(), if goes { " would be removed: it was made here" } else { "" });
     for edit in &undone.undone {
-        let back = edit.before.as_ref().filter(|_| !edit.is_item).map(ToString::to_string);
-        let _ = writeln!(
-            out,
-            "  - {} {}",
-            named(&edit.path),
-            back.map_or("goes".to_owned(), |back| format!("is {back} again"))
-        );
+        let back = match (&edit.before, edit.is_item) {
+            (_, true) => format!("loses {}", key_end(&edit.after)),
+            (Some(before), _) => format!("is {before} again"),
+            (None, _) => "goes".to_owned(),
+        };
+        let _ = writeln!(out, "  - {} {back}", named(&edit.path));
     }
     for edit in &undone.kept {
         let _ = writeln!(out, "    {} was changed since, and stays", named(&edit.path));
@@ -294,11 +309,7 @@ fn show(merged: &Merged, settings: &Settings, out: &mut dyn Write) {
     }
     for (edit, why) in &merged.edits {
         let what = match (&edit.after, edit.is_item, &edit.before) {
-            // The end of a key; four characters are enough to know it by.
-            (serde_json::Value::String(key), true, _) => {
-                let end: String = key.chars().rev().take(4).collect();
-                format!("+ …{}", end.chars().rev().collect::<String>())
-            }
+            (key, true, _) => format!("+ {}", key_end(key)),
             (after, _, Some(before)) => format!("= {after} (now {before})"),
             (after, _, None) => format!("= {after}"),
         };
@@ -307,6 +318,12 @@ fn show(merged: &Merged, settings: &Settings, out: &mut dyn Write) {
     for (path, _) in &merged.kept {
         let _ = writeln!(out, "    {} is yours, and stays as it is", named(path));
     }
+}
+
+/// A key as people know it: four characters are enough.
+fn key_end(key: &serde_json::Value) -> String {
+    let end: Vec<char> = key.as_str().unwrap_or_default().chars().rev().take(4).collect();
+    format!("…{}", end.into_iter().rev().collect::<String>())
 }
 
 /// Names with what may be in them: a directory's name can hold anything.

@@ -203,6 +203,17 @@ fn what_cannot_be_prepared_is_refused_with_a_word_for_it() {
     ann.refused(&["claude", "--yes"], "projects is no object");
     std::fs::write(ann.file(), b"\xff").unwrap();
     ann.refused(&["claude", "--yes"], "UTF-8");
+    std::fs::remove_file(ann.file()).unwrap();
+    symlink(ann.settings.join("nowhere"), ann.file()).unwrap();
+    ann.refused(&["claude", "--yes"], "is a link to nothing");
+    // What cannot be written leaves nothing to take back.
+    std::fs::remove_file(ann.file()).unwrap();
+    let closed = ann.settings.join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    let mut command = ann.command(&["claude", "--yes"]);
+    let output = finished(command.env("CLAUDE_CONFIG_DIR", &closed).spawn().unwrap());
+    assert!(output.status.code() == Some(78), "{}", describe(&output));
+    assert!(!ann.settings.join("state/portcullis").exists(), "{}", describe(&output));
 
     // Each account is told of itself alone, and root is none.
     let bob = Account::new(&place, BOB);

@@ -44,6 +44,9 @@ pub struct Edit {
     /// `after` was added to a list.
     #[serde(default)]
     pub is_item: bool,
+    /// The list itself is new.
+    #[serde(default)]
+    pub is_new_list: bool,
     /// Objects around it that were made.
     #[serde(default)]
     pub made: usize,
@@ -87,30 +90,25 @@ pub fn merge(text: &str, wishes: &[Wish]) -> Result<Merged, DocumentError> {
                 }
                 before => {
                     let made = document.set(path, wanted)?;
-                    let edit = Edit { path: path.clone(), before, after: wanted.clone(), is_item: false, made };
-                    edits.push((edit, *why));
+                    let (path, after) = (path.clone(), wanted.clone());
+                    edits.push((Edit { path, before, after, is_item: false, is_new_list: false, made }, *why));
                 }
             },
             WishKind::Item { text, unless } => {
                 let item = Value::from(text.as_str());
                 let refused = document.at(unless)?.is_some_and(|list| holds(&list, &item));
-                let mut list = match found {
-                    None => Vec::new(),
-                    Some(Value::Array(list)) => list,
-                    Some(there) => {
-                        kept.push((path.clone(), there));
-                        continue;
+                match &found {
+                    Some(there) if !there.is_array() => kept.push((path.clone(), there.clone())),
+                    _ if refused => kept.push((unless.clone(), item)),
+                    Some(list) if holds(list, &item) => {}
+                    _ => {
+                        let made = match found {
+                            None => document.set(path, &Value::Array(vec![item.clone()]))?,
+                            Some(_) => document.append(path, &item).map(|()| 0)?,
+                        };
+                        let (path, is_new_list) = (path.clone(), found.is_none());
+                        edits.push((Edit { path, before: None, after: item, is_item: true, is_new_list, made }, *why));
                     }
-                };
-                if refused {
-                    kept.push((unless.clone(), item));
-                } else if !list.contains(&item) {
-                    let before = (!list.is_empty()).then(|| Value::Array(list.clone()));
-                    list.push(item.clone());
-                    let made = document.set(path, &Value::Array(list))?;
-                    // What stood there is the person's, and may be a secret: it is not remembered a second time.
-                    let before = before.map(|_| Value::Null);
-                    edits.push((Edit { path: path.clone(), before, after: item, is_item: true, made }, *why));
                 }
             }
         }
@@ -125,13 +123,10 @@ pub fn undo(text: &str, edits: &[Edit]) -> Result<Undone, DocumentError> {
     for edit in edits.iter().rev() {
         let found = document.at(&edit.path)?;
         match (found, edit.is_item) {
-            (Some(Value::Array(list)), true) if list.contains(&edit.after) => {
-                let rest: Vec<Value> = list.into_iter().filter(|item| *item != edit.after).collect();
-                match rest.is_empty() && edit.before.is_none() {
-                    true => document.remove(&edit.path, edit.made)?,
-                    false => document.set(&edit.path, &Value::Array(rest)).map(drop)?,
-                }
-            }
+            (Some(Value::Array(list)), true) if list.contains(&edit.after) => match list.len() {
+                1 if edit.is_new_list => document.remove(&edit.path, edit.made)?,
+                _ => document.remove_item(&edit.path, &edit.after)?,
+            },
             (Some(there), false) if there == edit.after => match &edit.before {
                 Some(before) => document.set(&edit.path, before).map(drop)?,
                 None => document.remove(&edit.path, edit.made)?,
@@ -209,6 +204,12 @@ mod tests {
         assert_eq!(merged.kept.len(), 1);
         assert_eq!(merged.text, r#"{"keys":{"approved":["a","k2"],"rejected":["k1"]}}"#);
         assert_eq!(undo(&merged.text, &edits(&merged)).unwrap().text, file);
+        // A list that was there stays, also an empty one.
+        let file = "{\"keys\": {\"approved\": [ ]}}";
+        let merged = merge(file, &[item("k1")]).unwrap();
+        assert_eq!(merged.text, "{\"keys\": {\"approved\": [\"k1\"]}}");
+        let remembered: Vec<Edit> = serde_json::from_str(&serde_json::to_string(&edits(&merged)).unwrap()).unwrap();
+        assert_eq!(undo(&merged.text, &remembered).unwrap().text, "{\"keys\": {\"approved\": []}}");
         // A list that is none is nobody's to mend.
         let merged = merge(r#"{"keys":{"approved":"all"}}"#, &[item("k1")]).unwrap();
         assert!(merged.edits.is_empty() && merged.kept.len() == 1);
