@@ -78,9 +78,15 @@ pub(crate) fn clip(mut text: String, most: usize) -> String {
     text
 }
 
-/// The first line of a text, printable, at most `most` characters.
+/// The first line of a text, printable, at most `most` characters, and how many more there are: nobody shall take it for all.
 pub(crate) fn head(text: &str, most: usize) -> String {
-    crate::base::printable(text.trim_start().lines().next().unwrap_or_default(), most)
+    let mut lines = text.trim().lines();
+    let first = crate::base::printable(lines.next().unwrap_or_default(), most);
+    match lines.filter(|line| !line.trim().is_empty()).count() {
+        0 => first,
+        1 => format!("{first} (+1 line)"),
+        more => format!("{first} (+{more} lines)"),
+    }
 }
 
 /// SHA-256 in lower-case hex of this JSON with sorted keys and without blanks; none when it is no JSON.
@@ -134,6 +140,8 @@ mod tests {
     #[test]
     fn a_clipped_text_is_still_text() {
         assert_eq!(clip("aäö".into(), 4), "aä");
-        assert_eq!(head("\n  cargo test\nrm", 20), "cargo test");
+        assert_eq!(head("\n  cargo test\n\n", 20), "cargo test");
+        assert_eq!(head("\n  cargo test\nrm", 20), "cargo test (+1 line)");
+        assert_eq!(head("cargo test\n\nrm\rx\ny\u{2028}", 5), "cargo… (+2 lines)");
     }
 }

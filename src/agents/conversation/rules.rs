@@ -1,24 +1,70 @@
 //! Standing answers of one session: what one allows, and whether it covers a request; does not know who gave them.
 
 use crate::agents::driver::Millis;
-use crate::agents::event::head;
+use crate::agents::event::{digest, head};
 use crate::agents::limits::RULE_TEXT;
 use crate::wire::v1::{PermissionAsked, Rule, ToolKind};
 
-/// Programs whose second word says what they do: their beginnings mean the same whatever follows. For all others only
-/// the very same command is covered (`rm old` must not allow `rm old ..`).
-const WITH_VERBS: [&str; 18] = [
-    "bun", "bundle", "cargo", "composer", "deno", "dotnet", "git", "go", "gradle", "just", "make", "mvn", "npm",
-    "pnpm", "swift", "uv", "yarn", "zig",
+/// Programs and first words that do the same whatever plain arguments follow: they run what the project itself says, or only look. For
+/// all others only the very same command is covered (`rm old` must not allow `rm old ..`, `npm run` runs any script).
+const VERBS: [(&str, &[&str]); 7] = [
+    ("cargo", &["bench", "build", "check", "clippy", "doc", "fmt", "test", "tree"]),
+    ("git", &["blame", "diff", "log", "show", "status"]),
+    ("go", &["build", "test", "vet"]),
+    ("npm", &["test"]),
+    ("pnpm", &["test"]),
+    ("swift", &["build", "test"]),
+    ("yarn", &["test"]),
 ];
+/// Options that change how much is done or shown, never what is run or written. Others (`--config`, `-exec`, `--output`) can mean anything.
+const OPTIONS: [&str; 36] = [
+    "--",
+    "--all",
+    "--all-features",
+    "--all-targets",
+    "--bin",
+    "--cached",
+    "--check",
+    "--doc",
+    "--example",
+    "--exact",
+    "--features",
+    "--ignored",
+    "--lib",
+    "--locked",
+    "--name-only",
+    "--no-default-features",
+    "--no-fail-fast",
+    "--no-run",
+    "--nocapture",
+    "--offline",
+    "--oneline",
+    "--package",
+    "--quiet",
+    "--release",
+    "--short",
+    "--staged",
+    "--stat",
+    "--test",
+    "--tests",
+    "--verbose",
+    "--workspace",
+    "-n",
+    "-p",
+    "-q",
+    "-run",
+    "-v",
+];
+/// What an agent says of a command beside the command: its own words, and how long it waits.
+const BESIDE: [&str; 3] = ["command", "description", "timeout"];
 
 /// What a rule covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Covers {
-    /// Plain commands that begin with these words.
-    Beginning(Vec<String>),
-    /// This command.
-    Command(String),
+    /// Plain commands of this program and verb, and everything else in the input as it was.
+    Beginning { program: String, verb: String, beside: String },
+    /// This command, and everything else in the input as it was.
+    Command { command: String, beside: String },
     /// This path and no other.
     Path(String),
     /// This very input.
@@ -41,10 +87,11 @@ impl Standing {
         let covers = match asked.kind() {
             ToolKind::SwitchMode | ToolKind::Unspecified => return None,
             _ if !asked.command.is_empty() => match plain_words(&asked.command).as_deref() {
-                Some([program, verb, ..]) if has_verb(program, verb) && asked.paths.is_empty() => {
-                    Covers::Beginning(vec![(*program).to_owned(), (*verb).to_owned()])
+                Some([program, verb, rest @ ..]) if begins(program, verb, rest) && asked.paths.is_empty() => {
+                    let (program, verb) = ((*program).to_owned(), (*verb).to_owned());
+                    Covers::Beginning { program, verb, beside: beside(asked) }
                 }
-                _ => Covers::Command(asked.command.clone()),
+                _ => Covers::Command { command: asked.command.clone(), beside: beside(asked) },
             },
             ToolKind::Edit | ToolKind::Read => match asked.paths.as_slice() {
                 [path] => Covers::Path(path.clone()),
@@ -61,12 +108,12 @@ impl Standing {
             && asked.kind() != ToolKind::SwitchMode
             && match &self.covers {
                 // A path that the agent points out is more than the command's beginning says.
-                Covers::Beginning(words) => {
-                    asked.paths.is_empty()
-                        && plain_words(&asked.command)
-                            .is_some_and(|all| all.len() >= words.len() && all.iter().zip(words).all(|(a, b)| a == b))
+                Covers::Beginning { program, verb, beside: other } => {
+                    let words = plain_words(&asked.command);
+                    let is_such = |words: &[&str]| matches!(words, [one, two, rest @ ..] if one == program && two == verb && begins(one, two, rest));
+                    asked.paths.is_empty() && words.as_deref().is_some_and(is_such) && *other == beside(asked)
                 }
-                Covers::Command(command) => *command == asked.command,
+                Covers::Command { command, beside: other } => *command == asked.command && *other == beside(asked),
                 Covers::Path(path) => asked.paths.as_slice() == [path.as_str()],
                 Covers::Input(digest) => *digest == asked.digest,
             }
@@ -75,8 +122,10 @@ impl Standing {
     /// Exactly what it allows, for people.
     pub(super) fn description(&self) -> String {
         match &self.covers {
-            Covers::Beginning(words) => format!("{}: commands that begin with `{}`", self.tool, words.join(" ")),
-            Covers::Command(command) => format!("{}: exactly `{}`", self.tool, head(command, 200)),
+            Covers::Beginning { program, verb, .. } => {
+                format!("{}: commands that begin with `{program} {verb}` and have everyday arguments", self.tool)
+            }
+            Covers::Command { command, .. } => format!("{}: exactly `{}`", self.tool, head(command, 200)),
             Covers::Path(path) => format!("{}: {}", self.tool, head(path, 200)),
             Covers::Input(digest) => format!("{}: the same call again ({:.12})", self.tool, digest),
         }
@@ -87,10 +136,20 @@ impl Standing {
     }
 }
 
-fn has_verb(program: &str, verb: &str) -> bool {
-    WITH_VERBS.contains(&program)
-        && verb.starts_with(|first: char| first.is_ascii_lowercase())
-        && verb.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b':')
+/// Whether these are such words, with arguments that stay in the project.
+fn begins(program: &str, verb: &str, rest: &[&str]) -> bool {
+    let stays = |word: &&str| match word.starts_with('-') {
+        true => OPTIONS.contains(word),
+        false => !word.starts_with('/') && !word.contains("..") && !word.contains(['=', '@', '%']),
+    };
+    VERBS.iter().any(|(name, verbs)| *name == program && verbs.contains(&verb)) && rest.iter().all(stays)
+}
+
+/// A digest of what the input says beside the command: a call that leaves the sandbox is another one.
+fn beside(asked: &PermissionAsked) -> String {
+    let Ok(serde_json::Value::Object(mut input)) = serde_json::from_str(&asked.input) else { return String::new() };
+    input.retain(|name, _| !BESIDE.contains(&name.as_str()));
+    digest(&serde_json::Value::Object(input).to_string()).unwrap_or_default()
 }
 
 /// The words of a command in which no shell sees anything but words; none for all others.
@@ -116,8 +175,8 @@ mod tests {
     #[test]
     fn a_beginning_covers_arguments_and_nothing_that_a_shell_would_do() {
         let rule = Standing::from_request(&shell("cargo test --lib")).unwrap();
-        assert_eq!(rule.description(), "Bash: commands that begin with `cargo test`");
-        for good in ["cargo test", "cargo test -p x", "cargo  test a::b"] {
+        assert_eq!(rule.description(), "Bash: commands that begin with `cargo test` and have everyday arguments");
+        for good in ["cargo test", "cargo test -p x", "cargo  test a::b", "cargo test -- --nocapture"] {
             assert!(rule.covers(&shell(good)), "{good}");
         }
         for bad in [
@@ -150,6 +209,11 @@ mod tests {
             "xcargo test",
             "cargo test \"a b\"",
             "FOO=1 cargo test",
+            "cargo test --config build.rustc=evil",
+            "cargo test --manifest-path /tmp/x",
+            "cargo test /tmp/x",
+            "cargo test ../x",
+            "cargo test --target-dir x",
             "",
         ] {
             assert!(!rule.covers(&shell(bad)), "{bad}");
@@ -161,11 +225,44 @@ mod tests {
 
     #[test]
     fn what_has_no_verb_is_covered_only_as_it_stands() {
-        for command in ["rm old", "sudo cargo test", "cargo +nightly", "cargo -q", "echo a; echo b", "git -c x=y log"] {
+        for command in [
+            "rm old",
+            "sudo cargo test",
+            "cargo +nightly",
+            "cargo -q",
+            "echo a; echo b",
+            "git -c x=y log",
+            "bundle exec rspec",
+            "uv run x",
+            "npm run build",
+            "npm exec x",
+            "go run .",
+            "make all",
+            "git push",
+            "git diff --output=x",
+            "cargo run",
+            "go test -exec x",
+        ] {
             let rule = Standing::from_request(&shell(command)).unwrap();
             assert!(rule.covers(&shell(command)), "{command}");
             assert!(!rule.covers(&shell(&format!("{command} more"))), "{command}");
         }
+    }
+
+    #[test]
+    fn what_else_the_call_says_is_not_covered() {
+        let with = |command: &str, more: serde_json::Value| {
+            let mut input = serde_json::json!({ "command": command });
+            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            PermissionAsked { input: input.to_string(), ..shell(command) }
+        };
+        for command in ["ls", "cargo test"] {
+            let rule = Standing::from_request(&with(command, serde_json::json!({ "description": "one" }))).unwrap();
+            assert!(rule.covers(&with(command, serde_json::json!({ "description": "two", "timeout": 5 }))));
+            assert!(!rule.covers(&with(command, serde_json::json!({ "dangerouslyDisableSandbox": true }))));
+        }
+        let rule = Standing::from_request(&shell("echo safe\ntouch x")).unwrap();
+        assert_eq!(rule.description(), "Bash: exactly `echo safe (+1 line)`");
     }
 
     #[test]

@@ -237,7 +237,7 @@ fn a_rule_answers_until_it_is_revoked() {
     let asked = session.asks("r1", "Bash", r#"{"command":"cargo test"}"#);
     session.answer("ann", &asked, "allow-always").unwrap();
     let rules = session.conversation.summary().rules;
-    assert_eq!(rules[0].description, "Bash: commands that begin with `cargo test`");
+    assert_eq!(rules[0].description, "Bash: commands that begin with `cargo test` and have everyday arguments");
     session.asks("r2", "Bash", r#"{"command":"cargo test --lib"}"#);
     assert_eq!((session.decisions(), session.conversation.summary().permissions.len()), (2, 0));
     assert!(matches!(session.events.last(), Some(Kind::PermissionClosed(closed)) if closed.rule == rules[0].id));
