@@ -260,5 +260,6 @@ fn request(command: Command) -> Request {
         Command::SetMode(mode) => Request::SetMode(mode),
         Command::SetModel(model) => Request::SetModel(model),
         Command::RevokeRule(rule) => Request::RevokeRule(rule),
+        Command::CloseInput(close) => Request::CloseInput(close),
     }
 }

@@ -96,6 +96,7 @@ impl SessionHandle {
             Command::SetMode(set) => entry.text(Field::Act, "set-mode").text(Field::Target, &set.mode),
             Command::SetModel(set) => entry.text(Field::Act, "set-model").text(Field::Target, &set.model),
             Command::RevokeRule(rule) => entry.text(Field::Act, "revoke-rule").text(Field::Target, &rule.id),
+            Command::CloseInput(_) => entry.text(Field::Act, "eof"),
             Command::Interrupt(_) | Command::AnswerPermission(_) | Command::AnswerQuestion(_) => {
                 entry.text(Field::Act, "interrupt")
             }
@@ -112,6 +113,7 @@ fn needs(command: &Command) -> &'static [Verb] {
         | Command::CancelPrompt(_)
         | Command::AnswerQuestion(_)
         | Command::Interrupt(_)
+        | Command::CloseInput(_)
         | Command::SetModel(_) => &[Verb::Prompt],
     }
 }

@@ -162,6 +162,7 @@ fn ask_agent(gateway: &Gateway, grant: &LiveGrant, id: u64, request: v1::AgentRe
         Some(Request::SetMode(set)) => Command::SetMode(set),
         Some(Request::SetModel(set)) => Command::SetModel(set),
         Some(Request::RevokeRule(rule)) => Command::RevokeRule(rule),
+        Some(Request::CloseInput(close)) => Command::CloseInput(close),
     };
     to_the_end(id, async move {
         Ok(match session.command(command).await?.result {

@@ -67,7 +67,9 @@ impl Structured {
             return;
         }
         let (mut acts, conversation) = (Vec::new(), &mut self.conversation);
-        self.output.end(|line| acts.extend(take_line(conversation, line, now)));
+        if let Some(lines) = &mut self.output {
+            lines.end(|line| acts.extend(take_line(conversation, line, now)));
+        }
         acts.extend(self.conversation.closed(now.millis));
         self.follow(acts, now);
     }

@@ -68,7 +68,8 @@ pub(super) struct Structured {
     whole_bytes: usize,
     conversation: Conversation,
     wake: Option<Instant>,
-    output: Lines,
+    /// None: as it is read.
+    output: Option<Lines>,
     error: Lines,
     output_open: bool,
     /// For the agent's input.
@@ -91,6 +92,7 @@ impl Structured {
         let mut session = launch.session.unwrap_or_default();
         session.log_id = log_id.to_string();
         session.state = State::Running.into();
+        let output = (!conversation.is_raw()).then(Lines::of_output);
         let mut this = Self {
             session,
             chosen: launch.chosen.unwrap_or_default(),
@@ -99,7 +101,7 @@ impl Structured {
             whole_bytes: 0,
             conversation,
             wake: None,
-            output: Lines::of_output(),
+            output,
             error: Lines::of_error(),
             output_open: true,
             input: BytesMut::new(),
@@ -138,7 +140,10 @@ impl Structured {
     pub(super) fn output_bytes(&mut self, bytes: &[u8], now: Now) {
         self.session.last_output = now.unix;
         let (mut acts, conversation) = (Vec::new(), &mut self.conversation);
-        self.output.push(bytes, |line| acts.extend(take_line(conversation, line, now)));
+        match &mut self.output {
+            Some(lines) => lines.push(bytes, |line| acts.extend(take_line(conversation, line, now))),
+            None => acts = conversation.bytes(now.millis, bytes),
+        }
         self.follow(acts, now);
         self.changed(now);
     }
@@ -294,6 +299,13 @@ fn error_line(conversation: &mut Conversation, line: Line<'_>, now: Now) -> Vec<
 fn concerns_summary(event: &AgentEvent) -> bool {
     !matches!(
         event.kind,
-        Some(Kind::Message(_) | Kind::Thought(_) | Kind::ToolCall(_) | Kind::ToolCallUpdate(_) | Kind::Log(_)) | None
+        Some(
+            Kind::Message(_)
+                | Kind::Thought(_)
+                | Kind::ToolCall(_)
+                | Kind::ToolCallUpdate(_)
+                | Kind::Log(_)
+                | Kind::PipeOutput(_)
+        ) | None
     )
 }
