@@ -23,6 +23,8 @@ const WRITES: usize = 4;
 pub(crate) enum Happened {
     /// Typed, or piped in.
     Typed(Vec<u8>),
+    /// Nothing more is typed.
+    Over,
     /// The window has another size.
     Resized(WinSize),
     /// A signal that ends the program, by number.
@@ -108,7 +110,10 @@ impl Console {
                 _ = self.window.recv() => return Happened::Resized(terminal::window_size()),
                 typed = self.typed.recv(), if read && !self.typed_ended => match typed {
                     Some(bytes) => return Happened::Typed(bytes),
-                    None => self.typed_ended = true,
+                    None => {
+                        self.typed_ended = true;
+                        return Happened::Over;
+                    }
                 },
             }
         }

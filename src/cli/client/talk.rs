@@ -219,6 +219,7 @@ impl Talk {
 fn typed(happened: Happened, lines: &mut LineTerminal, keys: &mut Option<DetachKeys>) -> Result<Vec<Command>, Stop> {
     let bytes = match happened {
         Happened::Typed(bytes) => bytes,
+        Happened::Over => return Ok(Vec::new()),
         Happened::Signal(number) => return Err(Stop::Signal(number)),
         Happened::Resized(size) => {
             lines.resize(size, Instant::now());

@@ -46,6 +46,11 @@ impl SessionHandle {
         self.session.is_structured()
     }
 
+    /// Whether its agent is a bare program, to whose input clients write themselves.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.session.is_raw()
+    }
+
     /// Whether its agent's requests may be approved.
     pub(crate) fn may_approve(&self) -> bool {
         may(&self.grant, Verb::Approve, &self.session).is_ok()
@@ -60,6 +65,9 @@ impl SessionHandle {
     pub(crate) async fn command(&self, command: Command) -> Result<AgentReply, SessionError> {
         for verb in needs(&command) {
             may(&self.grant, *verb, &self.session)?;
+        }
+        if matches!(command, Command::Prompt(_) | Command::CloseInput(_)) {
+            self.session.may_write(&self.grant)?;
         }
         if let Command::Prompt(prompt) = &command {
             self.grant.count_input(prompt.text.len())?;

@@ -8,7 +8,9 @@ use super::attach::AttachRequest;
 use super::attachment::{Attachment, ViewerItem};
 use super::state::{Reply, State};
 use super::{HOST_DEADLINE, Session};
+use crate::agents::DriverKind;
 use crate::base::{HISTORY_LINES, LINK_FRAME, Offset};
+use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::size::ViewerNumber;
 use crate::replay::RecordReader;
@@ -28,6 +30,20 @@ impl Session {
     /// Whether it speaks in events.
     pub(crate) fn is_structured(&self) -> bool {
         self.lock().is_structured()
+    }
+
+    /// Whether its agent is a bare program, to whose input clients write themselves.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.lock().is_raw()
+    }
+
+    /// Whether this client may say something to a bare program now.
+    ///
+    /// # Errors
+    /// Somebody else writes to it.
+    pub(crate) fn may_write(&self, login: &LiveGrant) -> Result<(), SessionError> {
+        let state = self.lock();
+        state.lease.allows(login, &state.summary.name)
     }
 
     /// What its agent does and waits for; none before its host said so, and for a terminal whose agent does not report.
@@ -180,6 +196,11 @@ fn unexpected(answer: Answer) -> SessionError {
 impl State {
     pub(super) fn is_structured(&self) -> bool {
         self.summary.mode == "structured"
+    }
+
+    /// An older host's bare program speaks in lines.
+    pub(super) fn is_raw(&self) -> bool {
+        self.is_structured() && self.summary.driver == DriverKind::Pipe.as_str()
     }
 
     /// A piece of what the agent does; whole, it counts.

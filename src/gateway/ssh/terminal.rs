@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::detach::{DetachKeys, Prefix, Scan};
+use super::valve::{Shut, Valve};
 use crate::base::{INPUT_QUEUE, WinSize};
 use crate::gateway::{Attachment, SessionError, ViewerItem};
 use crate::wire::v1::Appearance;
@@ -69,6 +70,9 @@ struct Inner {
     resized: bool,
     ahead: Vec<u8>,
     most_ahead: usize,
+    /// With it, what nobody takes makes the client wait: a program writes, and what reads may not have begun.
+    valve: Option<Valve>,
+    shut: Option<Shut>,
     /// The client types no more.
     over: bool,
     viewer: Option<Viewer>,
@@ -87,10 +91,21 @@ struct Viewer {
 }
 
 impl Terminal {
-    /// `window`: of the client's terminal, if it has one.
-    pub(super) fn new(window: Option<Window>) -> Self {
-        let (ahead, most_ahead) = (Vec::new(), MOST_AHEAD);
-        let inner = Inner { window, resized: false, ahead, most_ahead, over: false, viewer: None, waker: None };
+    /// `window`: of the client's terminal, if it has one. Without one the client waits with what is too much until somebody says
+    /// how it is read.
+    pub(super) fn new(window: Option<Window>, valve: Valve) -> Self {
+        let valve = Some(valve).filter(|_| window.is_none());
+        let inner = Inner {
+            window,
+            resized: false,
+            ahead: Vec::new(),
+            most_ahead: if valve.is_some() { LINES_AHEAD } else { MOST_AHEAD },
+            valve,
+            shut: None,
+            over: false,
+            viewer: None,
+            waker: None,
+        };
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -112,6 +127,7 @@ impl Terminal {
             return Err(ahead.len() + rest.len());
         }
         ahead.extend_from_slice(rest);
+        inner.shut_or_open();
         if waits {
             inner.wake();
         }
@@ -127,7 +143,29 @@ impl Terminal {
 
     /// From now on lines come, from a program.
     pub(super) fn take_lines(&self) {
-        self.lock().most_ahead = LINES_AHEAD;
+        self.lock().wait_no_more(LINES_AHEAD);
+    }
+
+    /// Nothing reads by the piece here: whoever types more than a viewer takes is told so.
+    pub(super) fn take_little(&self) {
+        self.lock().wait_no_more(MOST_AHEAD);
+    }
+
+    /// The first `most` bytes of what came, as it came; none at its end.
+    pub(super) fn poll_some(&self, context: &Context<'_>, most: usize) -> Poll<Option<Vec<u8>>> {
+        let mut inner = self.lock();
+        if inner.ahead.is_empty() {
+            if inner.over {
+                return Poll::Ready(None);
+            }
+            inner.register(context);
+            return Poll::Pending;
+        }
+        let most = most.min(inner.ahead.len());
+        let rest = inner.ahead.split_off(most);
+        let some = std::mem::replace(&mut inner.ahead, rest);
+        inner.shut_or_open();
+        Poll::Ready(Some(some))
     }
 
     /// What came, as it came; none at its end.
@@ -236,6 +274,20 @@ impl Terminal {
 }
 
 impl Inner {
+    fn wait_no_more(&mut self, most_ahead: usize) {
+        self.most_ahead = most_ahead;
+        (self.valve, self.shut) = (None, None);
+    }
+
+    fn shut_or_open(&mut self) {
+        let is_much = self.ahead.len() >= MOST_AHEAD;
+        match &self.valve {
+            Some(valve) if is_much && self.shut.is_none() => self.shut = Some(valve.shut()),
+            _ if !is_much => self.shut = None,
+            _ => {}
+        }
+    }
+
     fn register(&mut self, context: &Context<'_>) {
         match &mut self.waker {
             Some(waker) if waker.will_wake(context.waker()) => {}

@@ -8,7 +8,7 @@ struct Entry {
     more: &'static str,
 }
 
-const ENTRIES: [Entry; 23] = [
+const ENTRIES: [Entry; 24] = [
     Entry {
         name: "ls",
         usage: "ls [--json]",
@@ -81,6 +81,12 @@ const ENTRIES: [Entry; 23] = [
         usage: "answer ID ANSWER…",
         about: "answer an agent's question",
         more: "One word for each part of the question, quoted as for a shell; several labels of one part with commas.",
+    },
+    Entry {
+        name: "eof",
+        usage: "eof NAME",
+        about: "end the input of a bare program",
+        more: "What it still says is kept and shown; its session lives until it ends. Not while somebody else writes to it.",
     },
     Entry { name: "interrupt", usage: "interrupt NAME", about: "end the agent's turn", more: "" },
     Entry { name: "mode", usage: "mode NAME MODE", about: "set how much the agent asks", more: "" },

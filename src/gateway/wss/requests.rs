@@ -75,7 +75,7 @@ pub(super) fn ask(
             ask_change(gateway, grant, id, change)
         }
         // The connection's own: they do not come here.
-        Ask::Login(_) | Ask::Ping(_) | Ask::Detach(_) | Ask::Resize(_) | Ask::Paste(_) => {
+        Ask::Login(_) | Ask::Ping(_) | Ask::Detach(_) | Ask::Resize(_) | Ask::Paste(_) | Ask::ReleaseInput(_) => {
             Asked::Reply(Body::Error(bad_request("not a question to the gateway".into())))
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Effect, Structured, error_line, take_line};
 use crate::host::core::Now;
 use crate::wire::v1::to_gateway::Body;
-use crate::wire::v1::{Exit, HostEnded, State};
+use crate::wire::v1::{Exit, HostEnded, InputRefusal, State};
 
 /// Something else may hold the output open after the agent's exit; it is read for so long.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -19,6 +19,10 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self, Self::Running)
+    }
+
     pub(super) fn is_ended(&self) -> bool {
         matches!(self, Self::Ended { .. })
     }
@@ -82,7 +86,7 @@ impl Structured {
         self.follow(said, now);
         self.phase = Phase::Ended { leave: now.at + STAY };
         self.wake = None;
-        self.input.clear();
+        self.refuse_unwritten(InputRefusal::Ended);
         self.session.state = State::Ended.into();
         self.session.exit = Some(exit.clone());
         self.send_agent();

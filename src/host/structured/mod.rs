@@ -10,9 +10,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-
 use super::core::{Event, Now};
+use super::input::Input;
 use super::outbox::Outbox;
 use super::questions::Asked;
 use crate::agents::conversation::{Act, Conversation, Patience, cut};
@@ -21,7 +20,7 @@ use crate::agents::{ConversationId, DriverKind, driver_of};
 use crate::base::{LogId, printable};
 use crate::replay::Records;
 use crate::wire::v1::agent_event::Kind;
-use crate::wire::v1::{self, AgentEvent, AgentStream, Chosen, Session, State};
+use crate::wire::v1::{self, AgentEvent, AgentStream, Chosen, InputRefusal, Session, State};
 use crate::wire::{encode_agent_event, encode_record};
 use life::Phase;
 use lines::{Line, Lines};
@@ -59,6 +58,16 @@ pub(super) enum Effect {
     Leave,
 }
 
+/// The agent's standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WayIn {
+    Open,
+    /// What waits is written, then it is closed.
+    Closing,
+    /// The agent reads no more.
+    Broken,
+}
+
 /// One session.
 pub(super) struct Structured {
     session: Session,
@@ -73,8 +82,8 @@ pub(super) struct Structured {
     error: Lines,
     output_open: bool,
     /// For the agent's input.
-    input: BytesMut,
-    close_input: bool,
+    input: Input,
+    way_in: WayIn,
     outbox: Outbox,
     linked: bool,
     /// A question of the gateway that is not whole yet.
@@ -92,6 +101,7 @@ impl Structured {
         let mut session = launch.session.unwrap_or_default();
         session.log_id = log_id.to_string();
         session.state = State::Running.into();
+        session.driver = launch.structured.unwrap_or_default().driver;
         let output = (!conversation.is_raw()).then(Lines::of_output);
         let mut this = Self {
             session,
@@ -104,8 +114,8 @@ impl Structured {
             output,
             error: Lines::of_error(),
             output_open: true,
-            input: BytesMut::new(),
-            close_input: false,
+            input: Input::default(),
+            way_in: WayIn::Open,
             outbox: Outbox::default(),
             linked: false,
             asked: Asked::default(),
@@ -156,26 +166,26 @@ impl Structured {
     }
 
     /// Bytes for the agent's input; [`Structured::agent_took`] must follow.
-    pub(super) fn agent_input(&self) -> Option<&[u8]> {
-        (!self.input.is_empty()).then_some(&self.input[..])
+    pub(super) fn agent_input(&self, now: Now) -> Option<&[u8]> {
+        self.input.next(now.at)
     }
 
     /// The agent took so many bytes.
-    pub(super) fn agent_took(&mut self, length: usize) {
-        self.input.advance(length);
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
+    pub(super) fn agent_took(&mut self, length: usize, now: Now) {
+        if let Some(receipt) = self.input.took(length, now.at) {
+            self.taken(receipt);
         }
     }
 
     /// Whether its input is to be closed, now that everything is written.
     pub(super) fn closes_input(&self) -> bool {
-        self.close_input && self.input.is_empty()
+        self.way_in == WayIn::Closing && self.input.is_empty()
     }
 
     /// It reads no more.
     pub(super) fn input_broke(&mut self, why: &str, now: Now) {
-        self.input = BytesMut::new();
+        self.way_in = WayIn::Broken;
+        self.refuse_unwritten(InputRefusal::Closed);
         self.note(&format!("the agent reads no more: {why}"), now);
     }
 
@@ -228,9 +238,9 @@ impl Structured {
         for act in acts {
             match act {
                 Act::Event(event) => self.push(event),
-                Act::Write(line) if !self.close_input => self.input.extend_from_slice(&line),
-                Act::Write(_) => {}
-                Act::CloseInput => self.close_input = true,
+                Act::Write(line) if self.way_in == WayIn::Open => self.input.line(line),
+                Act::CloseInput if self.way_in == WayIn::Open => self.way_in = WayIn::Closing,
+                Act::Write(_) | Act::CloseInput => {}
             }
         }
         let wait = self.conversation.wake().map(|at| Duration::from_millis(at.saturating_sub(now.millis)));

@@ -104,13 +104,13 @@ impl Side for Pipes {
         }
         self.blocked = false;
         let Some(pipe) = &self.input else { return };
-        while let Some(bytes) = self.core.agent_input() {
+        while let Some(bytes) = self.core.agent_input(now) {
             match pipe.write(bytes) {
                 Ok(0) => {
                     self.blocked = true;
                     return;
                 }
-                Ok(length) => self.core.agent_took(length),
+                Ok(length) => self.core.agent_took(length, now),
                 // It reads no more; what that means is told by its end.
                 Err(error) => {
                     self.input = None;
