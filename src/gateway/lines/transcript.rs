@@ -11,8 +11,8 @@ use crate::gateway::verbs::clip;
 use crate::wire::pipe_bytes;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AgentEvent, AgentLog, AgentStream, MessageChunk, PromptPhase, PromptState, Retrying, StopReason, ThoughtChunk,
-    PipeOutput, ToolCall, ToolCallUpdate, ToolKind, ToolStatus, TurnEnded, Usage, UserMessage,
+    AgentEvent, AgentLog, AgentStream, MessageChunk, PipeOutput, PromptPhase, PromptState, Retrying, StopReason,
+    ThoughtChunk, ToolCall, ToolCallUpdate, ToolKind, ToolStatus, TurnEnded, Usage, UserMessage,
 };
 
 /// Tool calls whose end may still come: agents run a few at a time.

@@ -63,9 +63,9 @@ pub(super) async fn join(
 async fn verdict(out: &Out, from: From, attached: &Attached) -> Result<Option<End>, Stop> {
     let lost = attached.lost_to.saturating_sub(attached.lost_from);
     Ok(match (attached.verdict(), from) {
-        (Verdict::Reset, From::Offset(number)) => Some(End::Lost(format!(
-            "event {number} is beyond what this session has said; attach without --from"
-        ))),
+        (Verdict::Reset, From::Offset(number)) => {
+            Some(End::Lost(format!("event {number} is beyond what this session has said; attach without --from")))
+        }
         (Verdict::Gap, From::Start) => {
             out.error(&format!("portcullis: {lost} events before {} are no longer held\n", attached.offset)).await?;
             None
@@ -76,9 +76,7 @@ async fn verdict(out: &Out, from: From, attached: &Attached) -> Result<Option<En
 }
 
 fn gap(at: u64, events: u64) -> String {
-    format!(
-        "{events} events are lost at {at}: the ring no longer holds them; --from start begins with what it holds"
-    )
+    format!("{events} events are lost at {at}: the ring no longer holds them; --from start begins with what it holds")
 }
 
 /// What the client writes.

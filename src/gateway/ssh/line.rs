@@ -45,8 +45,7 @@ impl<S> Line<S> {
         let (sender, cut) = oneshot::channel();
         let name = ClientName::default();
         let first = Some(Vec::new());
-        let line =
-            Self { inner, cut, is_cut: false, first, name: Arc::clone(&name), valve, trickle: None, allowed: 0 };
+        let line = Self { inner, cut, is_cut: false, first, name: Arc::clone(&name), valve, trickle: None, allowed: 0 };
         (line, sender, name)
     }
 

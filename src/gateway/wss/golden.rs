@@ -113,7 +113,10 @@ fn every_error_code_is_in_the_document_with_whether_it_may_work_later() {
         }
     }
     let mut sent: Vec<v1::Error> = session_errors().iter().map(|error| error_message(error, 0)).collect();
-    sent.extend([InputRefusal::Full, InputRefusal::Gap, InputRefusal::Ended, InputRefusal::Closed].map(|why| refusal(1, 0, why)));
+    sent.extend(
+        [InputRefusal::Full, InputRefusal::Gap, InputRefusal::Ended, InputRefusal::Closed]
+            .map(|why| refusal(1, 0, why)),
+    );
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gateway");
     let mut literal = Vec::new();
     for room in ["wss", "router", "session", "ssh"] {

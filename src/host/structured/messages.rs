@@ -15,8 +15,8 @@ use crate::wire::v1::agent_command::Command;
 use crate::wire::v1::agent_question::Question;
 use crate::wire::v1::to_gateway::Body;
 use crate::wire::v1::{
-    self, HostStatus, InputRefusal, InputRefused, InputTaken, LinkHello, Locate, Located, ToHost, WriterIs, agent_reply,
-    locate, to_host,
+    self, HostStatus, InputRefusal, InputRefused, InputTaken, LinkHello, Locate, Located, ToHost, WriterIs,
+    agent_reply, locate, to_host,
 };
 use crate::wire::{decode_agent_event, encode_agent_answer};
 
