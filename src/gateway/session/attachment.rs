@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Session;
 use super::events::EventFeed;
-use super::slot::{Fitting, Next, View};
+use super::slot::{Fitting, Next, Slot, View};
 use super::state::{Requester, State, wire_size};
 use crate::audit::{Entry, Event, Field};
 use crate::base::{HOLD, INPUT_MESSAGE, Offset, WinSize, WriterId};
@@ -239,7 +239,7 @@ impl Attachment {
         }
     }
 
-    /// An exact viewer that drives and is alone holds the agent back, as long as it moves.
+    /// An exact viewer that drives and is alone, and such a one of a bare program, holds the agent back, as long as it moves.
     fn hold(&mut self, item: &ViewerItem) {
         if let ViewerItem::Bytes { offset, data } = item {
             self.hold_from(offset.plus(data.len() as u64));
@@ -253,7 +253,8 @@ impl Attachment {
         }
         let (alone, step) = {
             let state = self.session.lock();
-            let alone = state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(|slot| slot.is_exact());
+            let every = |slot: &Slot| slot.is_exact() || state.is_raw();
+            let alone = state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(every);
             (alone, HOLD_STEP.min(state.ring_capacity / 4))
         };
         let now = Instant::now();

@@ -119,6 +119,10 @@ impl Session {
                 None => (locate::At::Live(true), v1::Verdict::Snapshot),
             },
         };
+        if self.is_raw() && !matches!(at, locate::At::Live(_)) {
+            // Held before it is asked for: what the answer says to be there is there when it is read.
+            attachment.hold_from(Offset::ZERO);
+        }
         let mut located = self.locate(at).await?;
         if located.beyond {
             // A number that this log has not reached belongs to nothing that it has said.
@@ -138,6 +142,9 @@ impl Session {
         }
         attachment.feed_events(request.raw_lines, located.number);
         let mut attached = self.open_at(number, Offset(located.offset))?;
+        if self.is_raw() {
+            attachment.hold_from(Offset(located.offset));
+        }
         attached.verdict = verdict.into();
         attached.offset = located.number;
         (attached.lost_from, attached.lost_to) = gap.unwrap_or_default();

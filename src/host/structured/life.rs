@@ -54,8 +54,14 @@ impl Structured {
     }
 
     pub(super) fn age(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let blocking = self.blocking_hold(now.at);
         match &mut self.phase {
             Phase::Draining { until, exit } if *until <= now.at => {
+                // What is still in the pipe may wait for a viewer that holds the log, for as long as it may.
+                if let Some(hold) = blocking {
+                    *until = hold.until + DRAIN;
+                    return;
+                }
                 let exit = std::mem::take(exit);
                 self.note("something kept the output open after the agent's exit; it was closed", now);
                 self.end(exit, now, effects);

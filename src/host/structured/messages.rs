@@ -1,5 +1,7 @@
 //! What the gateway says over the link to a structured session, and what the host does about it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Effect, Structured, WayIn};
@@ -105,6 +107,7 @@ impl Structured {
         self.outbox = Outbox::default();
         self.asked = Asked::default();
         self.status_due = None;
+        self.hold = None;
     }
 
     pub(super) fn message(&mut self, message: ToHost, now: Now, effects: &mut Vec<Effect>) {
@@ -140,8 +143,9 @@ impl Structured {
             }
             B::Forget(_) if self.phase.is_ended() => effects.push(Effect::Leave),
             B::Forget(_) => self.note("asked to forget a session that lives: refused, kill it first", now),
+            B::Hold(hold) => self.set_hold(Offset(hold.offset), Duration::from_millis(hold.millis.into()), now),
             // Of terminals.
-            B::Snapshot(_) | B::Fit(_) | B::NextFrame(_) | B::Size(_) | B::Appearance(_) | B::Hold(_) => {}
+            B::Snapshot(_) | B::Fit(_) | B::NextFrame(_) | B::Size(_) | B::Appearance(_) => {}
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What the host of a structured session decides: the log of events, who gets what of it, what the agent is told. Pure: descriptors
 //! and clocks are its caller's, protocols are the drivers'.
 
+mod hold;
 mod life;
 mod lines;
 mod messages;
@@ -22,6 +23,7 @@ use crate::replay::Records;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{self, AgentEvent, AgentStream, Chosen, InputRefusal, Session, State};
 use crate::wire::{encode_agent_event, encode_record};
+use hold::Hold;
 use life::Phase;
 use lines::{Line, Lines};
 
@@ -84,6 +86,7 @@ pub(super) struct Structured {
     /// For the agent's input.
     input: Input,
     way_in: WayIn,
+    hold: Option<Hold>,
     outbox: Outbox,
     linked: bool,
     /// A question of the gateway that is not whole yet.
@@ -116,6 +119,7 @@ impl Structured {
             output_open: true,
             input: Input::default(),
             way_in: WayIn::Open,
+            hold: None,
             outbox: Outbox::default(),
             linked: false,
             asked: Asked::default(),
@@ -219,7 +223,8 @@ impl Structured {
     /// When an [`Event::Tick`] is due.
     pub(super) fn timer(&self) -> Option<Instant> {
         let status = self.status_due.filter(|_| self.linked);
-        [self.wake, status, self.phase.deadline()].into_iter().flatten().min()
+        let hold = self.hold.map(|hold| hold.until);
+        [self.wake, status, hold, self.phase.deadline()].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -231,6 +236,7 @@ impl Structured {
             if self.outbox.is_waiting() { self.status_due = Some(now.at + STATUS_DELAY) } else { self.send_status() }
         }
         self.age(now, effects);
+        self.hold = self.hold.filter(|hold| hold.until > now.at);
     }
 
     /// Carries out what the conversation wants.

@@ -36,6 +36,9 @@ impl Pipes {
     fn drain(&mut self, pipe: &Pipe, now: Now, take: fn(&mut Structured, &[u8], Now)) -> bool {
         let mut space = [0; READ];
         for _ in 0..TURN {
+            if !self.core.wants_output(now) {
+                break;
+            }
             match pipe.read(&mut space) {
                 Ok(PipeRead::Bytes(length)) => {
                     take(&mut self.core, space.get(..length).unwrap_or_default(), now);
@@ -62,8 +65,9 @@ impl Pipes {
 }
 
 impl Side for Pipes {
-    fn interests(&mut self, _: Now) -> [Interest; DESCRIPTORS] {
-        [Interest { read: false, write: self.blocked }, Interest::READ, Interest::READ]
+    fn interests(&mut self, now: Now) -> [Interest; DESCRIPTORS] {
+        let read = Interest { read: self.core.wants_output(now), write: false };
+        [Interest { read: false, write: self.blocked }, read, read]
     }
 
     fn descriptors(&self) -> [Option<BorrowedFd<'_>>; DESCRIPTORS] {
