@@ -287,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_programs_characters_come_whole() {
+        let mut updates = Updates::default();
+        let mut say = |bytes: &[u8]| updates.of(&event(Kind::PipeOutput(crate::wire::pipe_output(bytes))));
+        assert_eq!(text(&say(b"one \xe6\xbc")), "one ");
+        assert_eq!(text(&say(b"\xa2\xff")), "漢\u{fffd}");
+        assert_eq!(say(b"\xe6"), [] as [Value; 0]);
+    }
+
+    #[test]
     fn a_diff_stays_when_its_tool_only_says_that_it_is_done() {
         let mut updates = Updates::default();
         let diffs = vec![Diff { path: "/a".into(), old: String::new(), new: "n".into() }];

@@ -176,12 +176,10 @@ impl Structured {
 
     fn command(&mut self, command: v1::AgentCommand, now: Now) -> Answer {
         self.session.last_input = now.unix;
-        // What a raw agent has not read is bounded for all writers together; other agents have one prompt at a time.
         if let Some(Command::Prompt(prompt)) = &command.command
-            && self.conversation.is_raw()
-            && !self.input.has_room(prompt.text.len() + 1)
+            && let Some(why) = self.prompt_refusal(prompt)
         {
-            return Answer::Reply(v1::AgentReply { result: Some(agent_reply::Result::Refusal(full())) });
+            return Answer::Reply(v1::AgentReply { result: Some(agent_reply::Result::Refusal(why)) });
         }
         match self.conversation.command(now.millis, command) {
             Ok((reply, acts)) => {
@@ -192,6 +190,21 @@ impl Structured {
             }
             Err(why) => Answer::Reply(conversation::refusal(&why)),
         }
+    }
+
+    /// Of a raw agent, whose prompts are written at once: what it has not read is bounded for all writers together.
+    fn prompt_refusal(&self, prompt: &v1::Prompt) -> Option<v1::AgentRefusal> {
+        let (code, message) = match self.way_in {
+            _ if !self.conversation.is_raw() => return None,
+            WayIn::Broken => ("input-closed", "the agent has closed its input, it takes nothing more"),
+            _ if self.input.has_room(prompt.text.len() + 1) => return None,
+            _ => (
+                "input-full",
+                "the session's input queue (256 KiB) is full: the program does not read; try again later",
+            ),
+        };
+        let retryable = code == "input-full";
+        Some(v1::AgentRefusal { code: code.into(), message: message.into(), retryable, ..v1::AgentRefusal::default() })
     }
 
     fn locate(&self, locate: Locate) -> Located {
@@ -245,15 +258,6 @@ impl Structured {
             last_output: self.session.last_output,
             ..HostStatus::default()
         }));
-    }
-}
-
-fn full() -> v1::AgentRefusal {
-    v1::AgentRefusal {
-        code: "input-full".into(),
-        message: "the session's input queue (256 KiB) is full: the program does not read; try again later".into(),
-        retryable: true,
-        ..v1::AgentRefusal::default()
     }
 }
 

@@ -6,6 +6,8 @@ mod life;
 mod lines;
 mod messages;
 mod pipes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
