@@ -31,7 +31,8 @@ const ENTRIES: [Entry; 24] = [
         more: "Without a terminal: every byte from now on, or from the oldest one held (--from start) or from OFFSET; \
                status 74 when bytes were lost. --view looks only. Leave with Ctrl-] then d; Ctrl-] twice sends one. A \
                structured session is a conversation: Enter sends, Alt-Enter begins a line, Ctrl-C interrupts the \
-               agent, keys answer what it asks.",
+               agent, keys answer what it asks; a bare program, without a terminal, is joined to your standard input and \
+               output.",
     },
     Entry { name: "send", usage: "send NAME TEXT… [--no-enter]", about: "type text and press Enter", more: "" },
     Entry { name: "show", usage: "show NAME", about: "print the screen as text", more: "" },
