@@ -329,6 +329,26 @@ fn a_program_that_does_not_read_holds_its_writer_back_and_gets_everything_later(
 }
 
 #[test]
+fn a_program_that_ends_before_its_input_does_ends_its_client_and_nobody_else() {
+    let talk = bare("head -c 10; exit 4");
+    let control = talk.place.root.join("control").display().to_string();
+    let shared = ["-o", "ControlMaster=auto", "-o", &format!("ControlPath={control}"), "-o", "ControlPersist=30"];
+    let run = |words: &[&str]| talk.place.ssh(&shared, words);
+    assert!(run(&["ls"]).stderr(Stdio::null()).output().unwrap().status.success());
+    let mut joined = Joined::start(run(&["attach", "talk"]).arg("--from").arg("start"));
+    let mut input = joined.input.take().unwrap();
+    let writer = std::thread::spawn(move || input.write_all(&random(6 * 1024 * 1024)).is_err());
+    let (status, output, said) = joined.end();
+    assert_eq!((status, output.len()), (Some(4), 10), "{said}");
+    assert!(writer.join().unwrap(), "it cannot have taken all of that");
+    // The connection that both shared is read on.
+    let mut ls = run(&["ls"]);
+    let listed = finished(ls.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("exit 4"), "{}", describe(&listed));
+    run(&[]).args(["-O", "exit"]).stderr(Stdio::null()).status().unwrap();
+}
+
+#[test]
 fn a_program_that_says_more_than_is_kept_waits_for_its_one_reader() {
     const MIB: usize = 1024 * 1024;
     // Three times what a session keeps.

@@ -74,6 +74,7 @@ impl Work {
             reason = stop(&mut stopped) => Err(reason),
             outcome = self.perform(line) => Ok(outcome),
         };
+        self.terminal.read_no_more();
         let status = match outcome {
             Ok(Ok(status)) => status,
             Ok(Err(Failure::Gone)) => return,

@@ -75,6 +75,8 @@ struct Inner {
     shut: Option<Shut>,
     /// The client types no more.
     over: bool,
+    /// The command is over: what still comes is for nobody, and holds nothing up.
+    deaf: bool,
     viewer: Option<Viewer>,
     waker: Option<Waker>,
 }
@@ -103,6 +105,7 @@ impl Terminal {
             valve,
             shut: None,
             over: false,
+            deaf: false,
             viewer: None,
             waker: None,
         };
@@ -120,6 +123,9 @@ impl Terminal {
     /// It typed so much ahead that the channel has to end: the bytes that nobody got.
     pub(super) fn typed(&self, bytes: &[u8]) -> Result<(), usize> {
         let mut inner = self.lock();
+        if inner.deaf {
+            return Ok(());
+        }
         let Inner { viewer, ahead, most_ahead, .. } = &mut *inner;
         let rest = viewer.as_mut().map_or(bytes, |viewer| viewer.typed(bytes));
         let waits = viewer.as_ref().is_none_or(|viewer| viewer.left.is_some());
@@ -149,6 +155,14 @@ impl Terminal {
     /// Nothing reads by the piece here: whoever types more than a viewer takes is told so.
     pub(super) fn take_little(&self) {
         self.lock().wait_no_more(MOST_AHEAD);
+    }
+
+    /// The command is over.
+    pub(super) fn read_no_more(&self) {
+        let mut inner = self.lock();
+        inner.deaf = true;
+        inner.ahead = Vec::new();
+        inner.wait_no_more(MOST_AHEAD);
     }
 
     /// The first `most` bytes of what came, as it came; none at its end.

@@ -215,7 +215,7 @@ fn a_hold_stops_the_output_until_its_viewer_moves_or_time_is_up() {
     rig.say(hold(0, 60_000));
     rig.say(to_host::Body::Live(Live { on: true }));
     let mut wrote = 0;
-    while rig.core.wants_output(rig.now) {
+    while rig.core.wants_output(rig.now) && wrote < 2 * RING {
         rig.core.output_bytes(&[b'x'; READ], rig.now);
         wrote += READ;
         rig.controls();
