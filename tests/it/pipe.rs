@@ -309,7 +309,7 @@ fn a_gateway_killed_in_the_middle_costs_no_byte() {
 
 #[test]
 fn a_program_that_does_not_read_holds_its_writer_back_and_gets_everything_later() {
-    let talk = bare("mkfifo go; echo ready >&2; read -r _ < go; rm go; exec sha256sum");
+    let talk = bare("rm -f go; mkfifo go; echo ready >&2; read -r _ < go; rm go; exec sha256sum");
     let bytes = random(6 * 1024 * 1024);
     let mut joined = Joined::ssh(&talk.place, &["attach", "talk", "--from", "start"]);
     let writer = joined.write_all(bytes.clone());
@@ -330,7 +330,9 @@ fn a_program_that_does_not_read_holds_its_writer_back_and_gets_everything_later(
 
 #[test]
 fn a_program_that_ends_before_its_input_does_ends_its_client_and_nobody_else() {
-    let talk = bare("head -c 10; exit 4");
+    // Something else keeps its input open, unread.
+    let script = "rm -f end; mkfifo end; head -c 10; read -r _ < end; rm end; exec 3<&0; sleep 1000 <&3 >/dev/null 2>&1 & exit 4";
+    let talk = bare(script);
     let control = talk.place.root.join("control").display().to_string();
     let shared = ["-o", "ControlMaster=auto", "-o", &format!("ControlPath={control}"), "-o", "ControlPersist=30"];
     let run = |words: &[&str]| talk.place.ssh(&shared, words);
@@ -338,6 +340,9 @@ fn a_program_that_ends_before_its_input_does_ends_its_client_and_nobody_else() {
     let mut joined = Joined::start(run(&["attach", "talk"]).arg("--from").arg("start"));
     let mut input = joined.input.take().unwrap();
     let writer = std::thread::spawn(move || input.write_all(&random(6 * 1024 * 1024)).is_err());
+    eventually("it has read", || (joined.length() == 10).then_some(()));
+    let home = talk.home();
+    std::fs::write(home.join("end"), "\n").unwrap();
     let (status, output, said) = joined.end();
     assert_eq!((status, output.len()), (Some(4), 10), "{said}");
     assert!(writer.join().unwrap(), "it cannot have taken all of that");

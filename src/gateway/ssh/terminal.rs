@@ -369,3 +369,40 @@ impl Viewer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_open(valve: &Valve) -> bool {
+        valve.poll_open(&Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_program_that_writes_too_much_waits_until_it_is_taken_or_nobody_will_take_it() {
+        let valve = Valve::default();
+        let terminal = Terminal::new(None, valve.clone());
+        let context = Context::from_waker(Waker::noop());
+        terminal.typed(&vec![b'a'; MOST_AHEAD - 1]).unwrap();
+        assert!(is_open(&valve));
+        terminal.typed(b"bc").unwrap();
+        assert!(!is_open(&valve), "no more is read of it");
+        let taken = terminal.poll_some(&context, 3);
+        assert_eq!(taken, Poll::Ready(Some(b"aaa".to_vec())));
+        assert!(is_open(&valve));
+        terminal.typed(b"defg").unwrap();
+        assert!(!is_open(&valve));
+        terminal.read_no_more();
+        assert!(is_open(&valve), "the command is over: its connection has others");
+        (0..3).for_each(|_| terminal.typed(&vec![b'x'; MOST_AHEAD]).unwrap());
+        assert!(is_open(&valve) && terminal.lock().ahead.is_empty());
+
+        let terminal = Terminal::new(None, valve.clone());
+        terminal.take_little();
+        assert_eq!(terminal.typed(&vec![b'a'; MOST_AHEAD + 1]), Err(MOST_AHEAD + 1), "nothing reads by the piece");
+        let terminal = Terminal::new(None, valve.clone());
+        terminal.typed(&vec![b'a'; MOST_AHEAD]).unwrap();
+        drop(terminal);
+        assert!(is_open(&valve), "a channel that is gone");
+    }
+}
