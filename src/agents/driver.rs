@@ -106,6 +106,9 @@ pub enum Refused {
     /// The agent is gone.
     #[error("the agent has ended; restart the session")]
     Ended,
+    /// Of a raw one: somebody ended its input.
+    #[error("the agent's input is closed, it takes nothing more; restart the session for a new one")]
+    InputClosed,
     /// Neither open nor remembered.
     #[error("no open request {0:?}; `approvals` lists the open ones")]
     NoSuchRequest(String),
@@ -207,11 +210,12 @@ pub enum Refused {
 
 impl Refused {
     /// Every code, and whether the same command may be taken later.
-    pub const CODES: [(&'static str, bool); 20] = [
+    pub const CODES: [(&'static str, bool); 21] = [
         ("unsupported", false),
         ("not-working", false),
         ("busy", true),
         ("ended", false),
+        ("input-closed", false),
         ("no-such-permission", false),
         ("digest-mismatch", false),
         ("already-resolved", false),
@@ -237,6 +241,7 @@ impl Refused {
             Self::NotWorking => "not-working",
             Self::Busy(_) => "busy",
             Self::Ended => "ended",
+            Self::InputClosed => "input-closed",
             Self::NoSuchRequest(_) => "no-such-permission",
             Self::DigestMismatch { .. } => "digest-mismatch",
             Self::AlreadyResolved { .. } => "already-resolved",
@@ -268,10 +273,23 @@ impl Refused {
 pub trait Driver: Send {
     /// The agent's process runs.
     fn start(&mut self, now: Millis) -> Effects;
+    /// Bytes in, bytes out: its output goes to [`Driver::bytes`] as it is read instead of to [`Driver::line`], and clients may
+    /// write to its input themselves.
+    fn is_raw(&self) -> bool {
+        false
+    }
     /// One line of its standard output, without the newline, at most [`super::limits::LINE`] bytes.
-    fn line(&mut self, now: Millis, line: &[u8]) -> Effects;
+    fn line(&mut self, _now: Millis, _line: &[u8]) -> Effects {
+        Effects::new()
+    }
     /// A line of `length` bytes was too long and is gone but for its beginning.
-    fn overlong(&mut self, now: Millis, beginning: &[u8], length: u64) -> Effects;
+    fn overlong(&mut self, _now: Millis, _beginning: &[u8], _length: u64) -> Effects {
+        Effects::new()
+    }
+    /// What one read of a raw one's standard output brought.
+    fn bytes(&mut self, _now: Millis, _bytes: &[u8]) -> Effects {
+        Effects::new()
+    }
     /// Something to do for it. Refused: nothing has changed.
     fn command(&mut self, now: Millis, command: Command) -> Result<Effects, Refused>;
     /// The time that `wake` named has come.

@@ -1,10 +1,10 @@
-//! A program that is not interpreted: its lines are messages, prompts are its input; does not know what either means.
+//! A program that is not interpreted: bytes out as they are read, bytes in as they are written; does not know what either means.
 
 use super::driver::{Command, Condition, Driver, Effect, Effects, Millis, Refused};
-use super::event::{Made, clip};
-use super::limits::{LINE, TEXT_KEPT};
+use super::event::Made;
+use crate::wire::pipe_output;
 use crate::wire::v1::agent_event::Kind;
-use crate::wire::v1::{AgentStarted, AgentStream, MessageChunk, StopReason, TurnEnded, TurnStarted};
+use crate::wire::v1::{AgentStarted, StopReason, TurnEnded, TurnStarted};
 
 const AGENT: &str = "a raw pipe";
 
@@ -21,11 +21,6 @@ impl Pipe {
     pub fn new(directory: &str) -> Self {
         let started = AgentStarted { directory: directory.to_owned(), ..AgentStarted::default() };
         Self { started, turns: 0, is_over: false }
-    }
-
-    fn said(made: &mut Made<'_>, text: &[u8]) {
-        let text = clip(String::from_utf8_lossy(text).into_owned(), TEXT_KEPT);
-        made.event(Kind::Message(MessageChunk { text, ..MessageChunk::default() }));
     }
 
     fn prompt(&mut self, made: &mut Made<'_>, id: String, text: String) {
@@ -50,19 +45,13 @@ impl Driver for Pipe {
         made.done()
     }
 
-    fn line(&mut self, now: Millis, line: &[u8]) -> Effects {
-        let mut made = Made::new(now, Some(line));
-        let mut text = line.to_vec();
-        text.push(b'\n');
-        Self::said(&mut made, &text);
-        made.done()
+    fn is_raw(&self) -> bool {
+        true
     }
 
-    fn overlong(&mut self, now: Millis, beginning: &[u8], length: u64) -> Effects {
+    fn bytes(&mut self, now: Millis, bytes: &[u8]) -> Effects {
         let mut made = Made::new(now, None);
-        Self::said(&mut made, beginning);
-        let why = format!("the line above has {length} bytes; {LINE} are kept at most");
-        made.log(AgentStream::Host, why.as_bytes(), why.len() as u64);
+        made.event(Kind::PipeOutput(pipe_output(bytes)));
         made.done()
     }
 
@@ -77,7 +66,7 @@ impl Driver for Pipe {
                 return Ok(made.done());
             }
             Command::Permission { .. } | Command::Question { .. } | Command::Decline { .. } => "requests",
-            Command::Interrupt => "interrupt: stop or kill it",
+            Command::Interrupt => "interrupt: end its input or kill it",
             Command::SetMode(_) => "modes",
             Command::SetModel(_) => "models",
         };
@@ -101,26 +90,25 @@ impl Driver for Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::pipe_bytes;
 
-    fn text(effects: &Effects) -> String {
-        let said = effects.iter().filter_map(|effect| match effect {
-            Effect::Event(event) => match &event.kind {
-                Some(Kind::Message(chunk)) => Some(chunk.text.clone()),
-                _ => None,
-            },
-            _ => None,
-        });
-        said.collect()
+    fn prompt(id: &str, text: &str) -> Command {
+        Command::Prompt { id: id.into(), text: text.into() }
     }
 
     #[test]
-    fn every_line_is_a_message_and_every_prompt_a_line() {
+    fn every_read_is_an_event_exactly_and_every_prompt_a_line() {
         let mut pipe = Pipe::new("/place");
-        assert!(pipe.start(1).contains(&Effect::Condition(Condition::Idle)));
-        assert_eq!(text(&pipe.line(2, b"one")), "one\n");
-        assert_eq!(text(&pipe.line(3, b"\xff{")), "\u{fffd}{\n");
+        assert!(pipe.is_raw() && pipe.start(1).contains(&Effect::Condition(Condition::Idle)));
+        let every: Vec<u8> = (0..=255).collect();
+        for read in [&b"no newline"[..], b"\r\n\0", b"\xc3", b"\xa4", &every, b""] {
+            let effects = pipe.bytes(2, read);
+            let [Effect::Event(event)] = &effects[..] else { panic!("{effects:?}") };
+            let Some(Kind::PipeOutput(output)) = &event.kind else { panic!("{event:?}") };
+            assert_eq!((pipe_bytes(output), event.raw.len(), event.raw_length), (read, 0, 0), "once, and as it is");
+        }
         for (id, said) in [("p1", "first"), ("p2", "second\nthird")] {
-            let effects = pipe.command(4, Command::Prompt { id: id.into(), text: said.into() }).unwrap();
+            let effects = pipe.command(4, prompt(id, said)).unwrap();
             let bytes: Vec<u8> = format!("{said}\n").into();
             assert!(effects.contains(&Effect::Write(bytes)));
         }
@@ -128,12 +116,6 @@ mod tests {
         assert_eq!(refused.code(), "unsupported");
         assert_eq!(pipe.wake(), None);
         pipe.closed(6);
-        assert_eq!(pipe.command(7, Command::Prompt { id: "p3".into(), text: "x".into() }), Err(Refused::Ended));
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_says_so() {
-        let effects = Pipe::new("/place").overlong(1, b"beginning", 99_000_000);
-        assert_eq!((text(&effects).as_str(), effects.len()), ("beginning", 2));
+        assert_eq!(pipe.command(7, prompt("p3", "x")), Err(Refused::Ended));
     }
 }

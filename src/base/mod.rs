@@ -1,5 +1,6 @@
 //! Newtypes and limits that every room shares; knows no I/O, no clock and no other room.
 
+mod characters;
 mod ids;
 mod limits;
 mod names;
@@ -7,6 +8,7 @@ mod secret;
 mod size;
 mod text;
 
+pub use characters::Characters;
 pub use ids::{IdError, KeyId, LogId, Offset, SessionId, WriterId};
 pub use limits::*;
 pub use names::{AccountName, Name, NameError};

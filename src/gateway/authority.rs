@@ -291,6 +291,11 @@ impl LiveGrant {
         self.within("input bytes of this key", self.0.admission.input(self.0.grant.key(), bytes))
     }
 
+    /// True for the very same login.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Counts a session start among those of the key.
     pub(crate) fn count_start(&self) -> Result<(), SessionError> {
         self.within("session starts of this key", self.0.admission.session_start(self.0.grant.key()))

@@ -40,6 +40,17 @@ pub(crate) enum SessionError {
         /// What has been accepted of this writer.
         accepted: u64,
     },
+    /// A bare program has one writer at a time.
+    #[error(
+        "{} writes to session {session}, which takes bytes of one writer at a time: wait until it detaches, or `kill {session}`",
+        crate::base::printable(.who, 200)
+    )]
+    InputHeld {
+        /// Which.
+        session: String,
+        /// Key label or fingerprint of the writer.
+        who: String,
+    },
     /// The verb needs a live session.
     #[error("session {name} has ended already ({how}); `restart {name}` starts it anew, `forget {name}` removes it")]
     Ended {
@@ -99,13 +110,14 @@ impl SessionError {
             Self::BadName(_) | Self::BadRequest(_) => "bad-request",
             Self::InputTooLong(_) => "input-too-long",
             Self::InputFull { .. } => "input-full",
+            Self::InputHeld { .. } => "input-held",
             Self::Ended { .. } => "session-ended",
             Self::Lives(_) => "session-lives",
             Self::Denied(denial) => denial.code(),
             Self::Refused { code, .. } => code,
             Self::AgentRefused(refusal) => {
                 // A host of another release may know codes that we do not.
-                let host = [("event-gone", false)];
+                let host = [("event-gone", false), ("input-full", true)];
                 let known = Refused::CODES.into_iter().chain(host).find(|(code, _)| *code == refusal.code);
                 known.map_or("agent-refused", |(code, _)| code)
             }
@@ -125,6 +137,7 @@ impl SessionError {
         matches!(
             self,
             Self::InputFull { .. }
+                | Self::InputHeld { .. }
                 | Self::RateLimited { .. }
                 | Self::AuditUnavailable
                 | Self::Late(_)

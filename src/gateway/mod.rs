@@ -8,6 +8,7 @@ mod journal;
 mod keybook;
 pub(crate) mod lines;
 mod listen;
+pub(crate) mod numbered;
 mod readiness;
 mod reload;
 mod router;

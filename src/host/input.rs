@@ -1,9 +1,9 @@
-//! What viewers type, on its way to the PTY: numbered by byte for each writer, written whole and in order of arrival; does no I/O.
+//! What clients type or write, on its way to the agent's PTY or pipe: numbered by byte for each writer, written whole and in order of arrival; does no I/O.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::base::{INPUT_QUEUE, WRITERS, WriterId};
+use crate::base::{INPUT_MESSAGE, INPUT_QUEUE, WRITERS, WriterId};
 use crate::screen::{InputFilter, InputKind};
 
 /// Messages in the queue, whatever their size: a byte each from alternating writers must not cost more than the bytes.
@@ -58,6 +58,8 @@ enum Kind {
     Paste(Receipt),
     Enter,
     Answer,
+    /// The driver's own.
+    Line,
 }
 
 struct Writer {
@@ -91,18 +93,51 @@ impl Input {
         let receipt = Receipt { writer: id, upto: writer.accepted, viewer };
         let mut data = Vec::new();
         let kind = writer.filter.push(new, &mut data);
+        self.put(data, receipt);
+        kind
+    }
+
+    /// Queues bytes for a raw agent that [`Input::number`] called new, as they are.
+    pub(super) fn raw(&mut self, id: WriterId, new: &[u8], viewer: u32) {
+        let writer = self.writer_or_new(id);
+        writer.accepted += new.len() as u64;
+        let receipt = Receipt { writer: id, upto: writer.accepted, viewer };
+        self.put(new.to_vec(), receipt);
+    }
+
+    /// Queues what the driver says to a structured agent; its protocol bounds it.
+    pub(super) fn line(&mut self, data: Vec<u8>) {
+        if !data.is_empty() {
+            self.bytes += data.len();
+            self.queue.push_back(Message { data, written: 0, kind: Kind::Line });
+        }
+    }
+
+    /// Whether so many bytes more are within the limit.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.bytes + length <= INPUT_QUEUE
+    }
+
+    /// Whether everything was written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn put(&mut self, data: Vec<u8>, receipt: Receipt) {
         self.bytes += data.len();
         match self.queue.back_mut() {
-            // One message or two makes no difference to the program, but one costs less memory.
-            Some(Message { data: before, kind: Kind::Typed(last), .. })
-                if last.writer == id && last.viewer == viewer =>
+            // One message or two makes no difference to the program, but one costs less memory; one that is being written or is
+            // long is left as it is, so that its receipt comes while a writer goes on.
+            Some(Message { data: before, written: 0, kind: Kind::Typed(last) })
+                if last.writer == receipt.writer
+                    && last.viewer == receipt.viewer
+                    && before.len() + data.len() <= INPUT_MESSAGE =>
             {
                 before.extend_from_slice(&data);
                 *last = receipt;
             }
             _ => self.queue.push_back(Message { data, written: 0, kind: Kind::Typed(receipt) }),
         }
-        kind
     }
 
     /// Queues a paste, in brackets if the program asked for them (mode 2004).
@@ -172,7 +207,7 @@ impl Input {
                 self.answers -= message.data.len();
                 None
             }
-            Kind::Enter => None,
+            Kind::Enter | Kind::Line => None,
         }
     }
 
@@ -319,6 +354,29 @@ mod tests {
             input.typed(id((turn % 2) as u8 + 2), b"z", 0);
         }
         assert_eq!(input.number(id(1), offset, b"y"), Numbered::Full(offset), "small messages have a limit too");
+    }
+
+    #[test]
+    fn what_is_raw_is_as_it_came_and_is_acknowledged_while_more_comes() {
+        let now = Instant::now();
+        let mut input = Input::default();
+        let focus = b"\x1b[I\x1b[200~\r\n\0\xff";
+        input.raw(id(1), focus, 1);
+        input.line(b"a line\n".to_vec());
+        input.line(Vec::new());
+        input.raw(id(1), b"x", 1);
+        let (bytes, receipts) = drain(&mut input, now);
+        assert_eq!(bytes, [&focus[..], b"a line\n", b"x"].concat());
+        assert_eq!(receipts.iter().map(|receipt| receipt.upto).collect::<Vec<_>>(), [13, 14]);
+        assert!(input.is_empty() && input.has_room(INPUT_QUEUE) && !input.has_room(INPUT_QUEUE + 1));
+        input.raw(id(1), b"begun", 1);
+        assert_eq!(input.took(1, now), None);
+        input.raw(id(1), b"more", 1);
+        let receipt = input.took(4, now).unwrap();
+        assert_eq!(receipt.upto, 19, "what is being written does not wait for what comes later");
+        let block = vec![b'x'; INPUT_MESSAGE];
+        input.raw(id(1), &block, 1);
+        assert_eq!(input.queue.len(), 2, "nor does a long message grow");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::v1::AgentEvent;
+use super::v1::{AgentEvent, PipeOutput, pipe_output::Content};
 
 /// Bytes that are no event.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,24 @@ pub fn encode_agent_event(event: &AgentEvent) -> Vec<u8> {
 /// From a host's ring.
 pub fn decode_agent_event(bytes: &[u8]) -> Result<AgentEvent, AgentEventError> {
     Ok(AgentEvent::decode(bytes)?)
+}
+
+/// Bytes of a bare program's output: as text where they are one.
+pub fn pipe_output(bytes: &[u8]) -> PipeOutput {
+    let content = match std::str::from_utf8(bytes) {
+        Ok(text) => Content::Text(text.to_owned()),
+        Err(_) => Content::Data(bytes.to_vec().into()),
+    };
+    PipeOutput { content: Some(content) }
+}
+
+/// The bytes, however they are written.
+pub fn pipe_bytes(output: &PipeOutput) -> &[u8] {
+    match &output.content {
+        Some(Content::Text(text)) => text.as_bytes(),
+        Some(Content::Data(data)) => data,
+        None => &[],
+    }
 }
 
 /// Bytes of [`encode_agent_event`], without making them.

@@ -16,7 +16,7 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/portcullis.v1.serde.rs"));
 }
 
-pub use agent::{AgentEventError, agent_event_length, decode_agent_event, encode_agent_event};
+pub use agent::{AgentEventError, agent_event_length, decode_agent_event, encode_agent_event, pipe_bytes, pipe_output};
 pub use binary::{BINARY_HEADER, BinaryError, BinaryFrame};
 pub use client::{ClientError, decode_client, decode_server, encode_client, encode_server};
 pub use link::{

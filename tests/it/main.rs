@@ -26,6 +26,7 @@ mod kills;
 mod lifecycle;
 mod line_terminal;
 mod local_client;
+mod pipe;
 mod prepare;
 mod raw_ssh;
 mod refusals;

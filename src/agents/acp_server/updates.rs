@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::base::Characters;
+use crate::wire::pipe_bytes;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
     AgentEvent, AgentStarted, Diff, Plan, PlanStatus, ToolCall, ToolCallUpdate, ToolKind, ToolLocation, ToolStatus,
@@ -19,6 +21,8 @@ const DIFFS: usize = 256;
 pub(super) struct Updates {
     message: Block,
     thought: Block,
+    /// Of a bare program's output.
+    characters: Characters,
     /// Open tool calls that have shown a diff, which a text would replace.
     with_diff: BTreeSet<String>,
     commands: Vec<String>,
@@ -45,6 +49,7 @@ impl Updates {
                 let text = self.thought.rest(&chunk.message_id, chunk.block, &chunk.text, chunk.whole, is_cut);
                 said("agent_thought_chunk", text)
             }
+            Some(Kind::PipeOutput(output)) => said("agent_message_chunk", self.characters.push(pipe_bytes(output))),
             Some(Kind::UserMessage(message)) => said("user_message_chunk", message.text.clone()),
             Some(Kind::ToolCall(call)) => vec![self.call(call)],
             Some(Kind::ToolCallUpdate(update)) => vec![self.call_update(update)],
@@ -279,6 +284,15 @@ mod tests {
         assert_eq!(say("é", 2, true), "é", "the same again is another block");
         let cut = AgentEvent { cut: Some(Cut::default()), ..chunk("long", 3, true) };
         assert_eq!(text(&updates.of(&cut)), "long […]");
+    }
+
+    #[test]
+    fn a_bare_programs_characters_come_whole() {
+        let mut updates = Updates::default();
+        let mut say = |bytes: &[u8]| updates.of(&event(Kind::PipeOutput(crate::wire::pipe_output(bytes))));
+        assert_eq!(text(&say(b"one \xe6\xbc")), "one ");
+        assert_eq!(text(&say(b"\xa2\xff")), "漢\u{fffd}");
+        assert_eq!(say(b"\xe6"), [] as [Value; 0]);
     }
 
     #[test]

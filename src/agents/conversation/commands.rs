@@ -75,6 +75,7 @@ impl Conversation {
             Wanted::SetMode(mode) => self.driver.command(now, Command::SetMode(mode.mode))?,
             Wanted::SetModel(model) => self.driver.command(now, Command::SetModel(model.model))?,
             Wanted::RevokeRule(rule) => self.revoke(now, who, &rule)?,
+            Wanted::CloseInput(_) => self.close_input(now)?,
         };
         Ok((Reply::Done, self.follow(now, effects)))
     }
@@ -83,8 +84,11 @@ impl Conversation {
         if let Some(state) = self.prompts.seen(&prompt)? {
             return Ok((Reply::Prompt(state), Vec::new()));
         }
-        if matches!(self.condition, Condition::Ended(_)) || self.stop.is_begun() {
-            return Err(Refused::Ended);
+        match (&self.condition, self.stop.is_begun()) {
+            (Condition::Ended(_), _) => return Err(Refused::Ended),
+            (_, true) if self.is_raw() => return Err(Refused::InputClosed),
+            (_, true) => return Err(Refused::Ended),
+            (_, false) => {}
         }
         let id = prompt.id.clone();
         self.prompts.accept(prompt, who)?;

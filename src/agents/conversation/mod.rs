@@ -108,6 +108,17 @@ impl Conversation {
         self.follow(now, effects)
     }
 
+    /// Whether output comes as it is read, and clients may write to the agent's input themselves.
+    pub fn is_raw(&self) -> bool {
+        self.driver.is_raw()
+    }
+
+    /// What one read of a raw agent's standard output brought.
+    pub fn bytes(&mut self, now: Millis, bytes: &[u8]) -> Vec<Act> {
+        let effects = self.driver.bytes(now, bytes);
+        self.follow(now, effects)
+    }
+
     /// One line of its standard error, or its beginning.
     pub fn standard_error(&mut self, now: Millis, line: &[u8], length: u64) -> Vec<Act> {
         let mut made = Made::new(now, None);

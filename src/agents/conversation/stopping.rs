@@ -1,7 +1,7 @@
 //! How long a turn may take, and how a session comes to an orderly end; kills nothing.
 
 use super::{Act, Conversation};
-use crate::agents::driver::{Command, Condition, Millis};
+use crate::agents::driver::{Command, Condition, Effects, Millis, Refused};
 use crate::agents::event::Made;
 use crate::agents::limits::{FLUSH, INTERRUPT};
 use crate::wire::v1::agent_event::Kind;
@@ -96,6 +96,18 @@ impl Conversation {
             Err(_) => self.stop = Stop::Flushing(now.saturating_add(FLUSH)),
         }
         self.follow(now, effects)
+    }
+
+    /// Nothing more is written to a raw agent, which goes on until it ends by itself. Again: as it is.
+    pub(super) fn close_input(&mut self, now: Millis) -> Result<Effects, Refused> {
+        match self.condition {
+            Condition::Ended(_) => Err(Refused::Ended),
+            _ if !self.is_raw() => Err(Refused::Unsupported { agent: "this agent", what: "bare input: kill ends it" }),
+            _ => {
+                self.stop = Stop::Closed;
+                Ok(self.driver.stop(now))
+            }
+        }
     }
 
     /// The time that `wake` named has come.

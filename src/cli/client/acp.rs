@@ -400,6 +400,7 @@ fn request(command: Command) -> Request {
         Command::SetMode(set) => Request::SetMode(set),
         Command::SetModel(set) => Request::SetModel(set),
         Command::RevokeRule(rule) => Request::RevokeRule(rule),
+        Command::CloseInput(close) => Request::CloseInput(close),
     }
 }
 

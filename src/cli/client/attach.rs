@@ -10,10 +10,10 @@ use futures_util::SinkExt;
 use super::colors::{ASK, Colors};
 use super::connect::{ConnectError, Connection, Dialler, Incoming, next, send};
 use super::console::{Console, Happened, Stopped};
-use super::follow::{Act, Follow, Next};
-use super::numbered::NumberedInput;
+use super::follow::{Act, Again, Follow, Next};
 use super::status::{FAILED, LOST};
 use crate::base::{KEEPALIVE, Offset, SILENT};
+use crate::gateway::numbered::NumberedInput;
 use crate::gateway::ssh::{DetachKeys, Prefix, Scan};
 use crate::gateway::verbs::{AttachVerb, From};
 use crate::sys::terminal;
@@ -30,6 +30,8 @@ const GIVE_UP: Duration = Duration::from_secs(300);
 const SEND: Duration = Duration::from_secs(30);
 /// The host's queue is full: the program does not read. Typing waits.
 const QUEUE_PAUSE: Duration = Duration::from_millis(200);
+/// The gateway takes no more of this key for a moment. Typing waits.
+const RATE_PAUSE: Duration = Duration::from_millis(1_000);
 /// The only attachment of the connection.
 const CHANNEL: u32 = 1;
 /// Read the keyboard only while a whole read can be kept.
@@ -64,6 +66,8 @@ struct Typing {
     keys: Option<DetachKeys>,
     // Only looking: nothing is sent.
     view: bool,
+    // No more comes; once all of it was taken, others may write to a bare program.
+    over: bool,
 }
 
 impl Typing {
@@ -94,6 +98,8 @@ struct Attaching {
     follow: Follow,
     typing: Typing,
     writer: [u8; 16],
+    // A bare program: events are its bytes.
+    raw: bool,
     colors: Colors,
     // The terminal was asked for them.
     asked: bool,
@@ -103,15 +109,20 @@ struct Attaching {
 
 /// Attaches and stays. The result is the exit status: the agent's, 74 when output was lost, 128 and the number of a
 /// signal, 0 when the user left.
-pub(crate) async fn attach(verb: AttachVerb, connection: Connection, dialler: Dialler) -> Result<u8, ConnectError> {
+pub(crate) async fn attach(
+    verb: AttachVerb,
+    raw: bool,
+    connection: Connection,
+    dialler: Dialler,
+) -> Result<u8, ConnectError> {
     let console = Console::open().map_err(|error| ConnectError::Refused(format!("the terminal: {error}")))?;
     let follow = Follow::new(!console.is_terminal(), verb.from == From::Start);
     let prefix = Prefix::of(dialler.target.detach).filter(|_| console.is_terminal());
     let keys = prefix.map(DetachKeys::new);
-    let typing = Typing { input: NumberedInput::default(), keys, view: verb.view };
+    let typing = Typing { input: NumberedInput::default(), keys, view: verb.view, over: false };
     let (writer, colors) = (crate::gateway::random(), Colors::default());
     let mut attaching =
-        Attaching { verb, dialler, console, follow, typing, writer, colors, asked: false, hold_until: None };
+        Attaching { verb, dialler, console, follow, typing, writer, raw, colors, asked: false, hold_until: None };
     let stop = attaching.run(connection).await;
     let status = match stop {
         Stop::Status(status) => Ok(status),
@@ -176,7 +187,12 @@ impl Attaching {
         v1::Attach {
             session: self.follow.session().unwrap_or(self.verb.session.as_str()).to_owned(),
             channel: CHANNEL,
-            mode: if terminal { ViewerMode::Fitted } else { ViewerMode::Exact }.into(),
+            mode: match (self.raw, terminal) {
+                (true, _) => ViewerMode::Events,
+                (false, true) => ViewerMode::Fitted,
+                (false, false) => ViewerMode::Exact,
+            }
+            .into(),
             size: terminal.then(window),
             view: self.verb.view,
             cursor: match from {
@@ -279,9 +295,20 @@ impl Attaching {
         if let Some(taken) = act.taken {
             self.typing.input.taken(taken);
         }
-        if let Some((offset, full)) = act.again {
-            self.typing.input.again_from(offset);
-            self.hold_until = full.then(|| Instant::now() + QUEUE_PAUSE);
+        match act.again {
+            None => {}
+            Some(Again::From(offset)) => self.typing.input.again_from(offset),
+            Some(Again::Full(offset)) => {
+                self.typing.input.again_from(offset);
+                self.hold_until = Some(Instant::now() + QUEUE_PAUSE);
+            }
+            Some(Again::Later(offset)) => {
+                self.typing.input.unsent(offset);
+                self.hold_until = Some(Instant::now() + RATE_PAUSE);
+            }
+        }
+        if let Some(line) = act.error {
+            eprintln!("{line}");
         }
         if let Some(note) = act.note {
             self.console.notice(&crate::base::printable(&note, 300)).await?;
@@ -296,6 +323,10 @@ impl Attaching {
                     self.resize(connection).await?;
                 }
                 self.typing.take(&bytes).map_err(Part::Stop)
+            }
+            Happened::Over => {
+                self.typing.over = true;
+                Ok(())
             }
             Happened::Signal(number) => Err(Part::Stop(Stop::Status(128 + number))),
             Happened::Resized(_) if !self.console.is_terminal() => Ok(()),
@@ -316,6 +347,13 @@ impl Attaching {
         }
         while let Some((offset, bytes)) = self.typing.input.next() {
             feed(connection, Frame::Binary(BinaryFrame::encode(CHANNEL, Offset(offset), &bytes))).await?;
+        }
+        if self.raw && self.typing.over && self.typing.input.is_empty() {
+            // Once; a later connection holds nothing before it writes.
+            self.typing.over = false;
+            let release = Ask::ReleaseInput(v1::ReleaseInput { channel: CHANNEL });
+            let id = connection.take_id();
+            send(&mut connection.socket, id, release).await.map_err(Part::Broken)?;
         }
         Ok(())
     }
@@ -367,6 +405,7 @@ impl Attaching {
                 happened = console.happened(typing.has_room()) => match happened {
                     Happened::Signal(number) => return Err(Stop::Status(128 + number)),
                     Happened::Typed(bytes) => typing.take(&bytes)?,
+                    Happened::Over => typing.over = true,
                     // The next attach says the size.
                     Happened::Resized(_) => {}
                 },

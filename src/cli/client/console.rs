@@ -23,6 +23,8 @@ const WRITES: usize = 4;
 pub(crate) enum Happened {
     /// Typed, or piped in.
     Typed(Vec<u8>),
+    /// Nothing more is typed.
+    Over,
     /// The window has another size.
     Resized(WinSize),
     /// A signal that ends the program, by number.
@@ -99,18 +101,19 @@ impl Console {
     /// The next event; loses nothing when dropped. `read` is false while no more input can be kept.
     pub(crate) async fn happened(&mut self, read: bool) -> Happened {
         let [hang_up, interrupt, terminate] = &mut self.ends;
-        loop {
-            tokio::select! {
-                biased;
-                _ = hang_up.0.recv() => return Happened::Signal(hang_up.1),
-                _ = terminate.0.recv() => return Happened::Signal(terminate.1),
-                _ = interrupt.0.recv() => return Happened::Signal(interrupt.1),
-                _ = self.window.recv() => return Happened::Resized(terminal::window_size()),
-                typed = self.typed.recv(), if read && !self.typed_ended => match typed {
-                    Some(bytes) => return Happened::Typed(bytes),
-                    None => self.typed_ended = true,
-                },
-            }
+        tokio::select! {
+            biased;
+            _ = hang_up.0.recv() => Happened::Signal(hang_up.1),
+            _ = terminate.0.recv() => Happened::Signal(terminate.1),
+            _ = interrupt.0.recv() => Happened::Signal(interrupt.1),
+            _ = self.window.recv() => Happened::Resized(terminal::window_size()),
+            typed = self.typed.recv(), if read && !self.typed_ended => match typed {
+                Some(bytes) => Happened::Typed(bytes),
+                None => {
+                    self.typed_ended = true;
+                    Happened::Over
+                }
+            },
         }
     }
 

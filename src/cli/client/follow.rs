@@ -3,8 +3,10 @@
 
 use bytes::Bytes;
 
-use super::status::{self, LOST};
-use crate::wire::v1::{self, Verdict, server_message::Body};
+use super::status::{self, FAILED, LOST};
+use crate::wire::pipe_bytes;
+use crate::wire::v1::agent_event::Kind;
+use crate::wire::v1::{self, AgentStream, Verdict, server_message::Body};
 
 /// What to do after a message.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,10 +17,23 @@ pub(crate) struct Act {
     pub(crate) note: Option<String>,
     /// Input was taken up to here.
     pub(crate) taken: Option<u64>,
-    /// Input is to be sent again from here; after a pause when the queue was full.
-    pub(crate) again: Option<(u64, bool)>,
+    /// Input is to be sent again.
+    pub(crate) again: Option<Again>,
+    /// What the program said on its standard error.
+    pub(crate) error: Option<String>,
     /// What becomes of the attachment.
     pub(crate) then: Next,
+}
+
+/// From where, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// All before it was accepted.
+    From(u64),
+    /// The same, after a pause: the program does not read.
+    Full(u64),
+    /// What begins here came too fast; what was sent before it is still under way.
+    Later(u64),
 }
 
 /// What becomes of the attachment.
@@ -138,12 +153,17 @@ impl Follow {
             }
             Body::Frame(frame) => Act { write: Some(frame.data), ..Act::default() },
             Body::Lost(lost) => self.lost(lost.from, lost.to, None),
+            Body::AgentEvent(v1::LogEvent { number, event: Some(event), .. }) => self.event(number, &event),
             Body::InputAck(ack) => Act { taken: Some(ack.offset), ..Act::default() },
             Body::Error(error) => match error.code.as_str() {
-                "input-full" | "rate-limited" if error.channel != 0 => {
-                    Act { again: Some((error.accepted, true)), ..Act::default() }
+                "input-full" if error.channel != 0 => {
+                    Act { again: Some(Again::Full(error.accepted)), ..Act::default() }
                 }
-                "input-gap" => Act { again: Some((error.accepted, false)), ..Act::default() },
+                "rate-limited" if error.channel != 0 => {
+                    Act { again: Some(Again::Later(error.accepted)), ..Act::default() }
+                }
+                "input-gap" => Act { again: Some(Again::From(error.accepted)), ..Act::default() },
+                "input-held" => Act { note: Some(error.message), then: Next::Over(FAILED), ..Act::default() },
                 _ => Act { note: Some(error.message), ..Act::default() },
             },
             Body::Ended(ended) => {
@@ -165,6 +185,28 @@ impl Follow {
                 },
                 None => Act { then: Next::Attach, ..Act::default() },
             },
+            _ => Act::default(),
+        }
+    }
+
+    /// An event of a bare program; others say nothing here.
+    fn event(&mut self, number: u64, event: &v1::AgentEvent) -> Act {
+        if number < self.offset {
+            return Act::default();
+        }
+        if number > self.offset {
+            let note = Some(format!("the events {} to {number} are gone", self.offset));
+            return Act { note, then: Next::Over(LOST), ..Act::default() };
+        }
+        self.offset = number + 1;
+        match &event.kind {
+            Some(Kind::PipeOutput(output)) => {
+                Act { write: Some(Bytes::copy_from_slice(pipe_bytes(output))), ..Act::default() }
+            }
+            Some(Kind::Log(log)) if log.stream() == AgentStream::Stderr => {
+                Act { error: Some(log.line.clone()), ..Act::default() }
+            }
+            Some(Kind::Log(log)) => Act { note: Some(log.line.clone()), ..Act::default() },
             _ => Act::default(),
         }
     }

@@ -10,7 +10,6 @@ mod feed;
 mod follow;
 mod keys;
 mod known;
-mod numbered;
 mod status;
 mod structured;
 mod talk;

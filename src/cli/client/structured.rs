@@ -38,6 +38,7 @@ pub(super) async fn run(verb: AgentVerb, mut connection: Connection, dialler: Di
             (approval.session, Request::AnswerQuestion(answer))
         }
         AgentVerb::Interrupt { session } => (session.to_string(), Request::Interrupt(v1::Interrupt {})),
+        AgentVerb::Eof { session } => (session.to_string(), Request::CloseInput(v1::CloseInput {})),
         AgentVerb::Mode { session, mode } => (session.to_string(), Request::SetMode(v1::SetAgentMode { mode })),
         AgentVerb::Model { session, model } => (session.to_string(), Request::SetModel(v1::SetModel { model })),
         AgentVerb::Revoke { session, rule } => (session.to_string(), Request::RevokeRule(v1::RevokeRule { id: rule })),

@@ -219,6 +219,7 @@ impl Talk {
 fn typed(happened: Happened, lines: &mut LineTerminal, keys: &mut Option<DetachKeys>) -> Result<Vec<Command>, Stop> {
     let bytes = match happened {
         Happened::Typed(bytes) => bytes,
+        Happened::Over => return Ok(Vec::new()),
         Happened::Signal(number) => return Err(Stop::Signal(number)),
         Happened::Resized(size) => {
             lines.resize(size, Instant::now());
@@ -260,5 +261,6 @@ fn request(command: Command) -> Request {
         Command::SetMode(mode) => Request::SetMode(mode),
         Command::SetModel(model) => Request::SetModel(model),
         Command::RevokeRule(rule) => Request::RevokeRule(rule),
+        Command::CloseInput(close) => Request::CloseInput(close),
     }
 }

@@ -7,6 +7,7 @@ use super::attach::attach;
 use super::connect::{ConnectError, Connection, Dialler};
 use super::status::USAGE;
 use super::talk::talk;
+use crate::agents::DriverKind;
 use crate::base::Name;
 use crate::gateway::verbs::{AttachVerb, From, NewVerb, OpenVerb, Target, Verb, list_json, render_list, told};
 use crate::sys::terminal;
@@ -87,7 +88,7 @@ async fn start(ask: Ask, mut connection: Connection, dialler: Dialler) -> Result
         return Ok(talk(session, false, connection, dialler).await?);
     }
     let name: Name = session.name.parse().map_err(|_| strange(&dialler))?;
-    Ok(attach(AttachVerb { session: name, view: false, from: From::Live }, connection, dialler).await?)
+    Ok(attach(AttachVerb { session: name, view: false, from: From::Live }, false, connection, dialler).await?)
 }
 
 // A terminal's screen, or a conversation.
@@ -97,8 +98,11 @@ async fn look(verb: AttachVerb, mut connection: Connection, dialler: Dialler) ->
     let name = verb.session.as_str();
     let named = |session: &v1::Session| session.name == name || session.session_id == name;
     let Some(session) = list.sessions.into_iter().find(|session| named(session) && is_structured(session)) else {
-        return Ok(attach(verb, connection, dialler).await?);
+        return Ok(attach(verb, false, connection, dialler).await?);
     };
+    if session.driver == DriverKind::Pipe.as_str() && !terminal::is_terminal() {
+        return Ok(attach(verb, true, connection, dialler).await?);
+    }
     if !terminal::is_terminal() || verb.from != From::Live {
         eprintln!("portcullis: {name} is structured: use events {name}, or attach {name} on a terminal");
         return Ok(USAGE);

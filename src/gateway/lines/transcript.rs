@@ -6,12 +6,13 @@ use std::collections::VecDeque;
 use super::stream::{Block, Said, Stream};
 use super::text::{Care, Row, Style, clean, hanging, rows, without_colours};
 use super::tools;
-use crate::base::printable;
+use crate::base::{Characters, printable};
 use crate::gateway::verbs::clip;
+use crate::wire::pipe_bytes;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AgentEvent, AgentLog, AgentStream, MessageChunk, PromptPhase, PromptState, Retrying, StopReason, ThoughtChunk,
-    ToolCall, ToolCallUpdate, ToolKind, ToolStatus, TurnEnded, Usage, UserMessage,
+    AgentEvent, AgentLog, AgentStream, MessageChunk, PipeOutput, PromptPhase, PromptState, Retrying, StopReason,
+    ThoughtChunk, ToolCall, ToolCallUpdate, ToolKind, ToolStatus, TurnEnded, Usage, UserMessage,
 };
 
 /// Tool calls whose end may still come: agents run a few at a time.
@@ -49,6 +50,8 @@ pub(super) struct Transcript {
     out: Vec<Row>,
     topic: Topic,
     stream: Option<Stream>,
+    /// Of a bare program's output.
+    characters: Characters,
     interrupted: VecDeque<Said>,
     calls: VecDeque<Call>,
     /// The call of the last row.
@@ -113,6 +116,7 @@ impl Transcript {
         match &event.kind {
             Some(Kind::Message(chunk)) => self.message(chunk),
             Some(Kind::Thought(chunk)) => self.thought(chunk),
+            Some(Kind::PipeOutput(output)) => self.output(output),
             Some(Kind::UserMessage(message)) => self.user(message),
             Some(Kind::ToolCall(call)) => self.called(call),
             Some(Kind::ToolCallUpdate(update)) => self.updated(update),
@@ -150,6 +154,13 @@ impl Transcript {
         let ThoughtChunk { message_id, block, parent_tool_call, text, whole } = chunk;
         let (message, number, parent) = (message_id.clone(), *block, parent_tool_call.clone());
         self.text(Block { message, number, thought: true, parent }, text, *whole);
+    }
+
+    /// One text without an end.
+    fn output(&mut self, output: &PipeOutput) {
+        let text = self.characters.push(pipe_bytes(output));
+        let block = Block { message: String::new(), number: 0, thought: false, parent: String::new() };
+        self.text(block, &text, false);
     }
 
     fn text(&mut self, block: Block, text: &str, whole: bool) {

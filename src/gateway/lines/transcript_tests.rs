@@ -1,6 +1,7 @@
 //! Conversations as rows at three widths.
 
 use super::*;
+use crate::wire::pipe_output;
 use crate::wire::v1::{AgentError, Diff, Plan, PlanEntry, PlanStatus};
 
 fn event(kind: Kind) -> AgentEvent {
@@ -120,6 +121,25 @@ fn a_decision_between_a_call_and_its_output_does_not_name_it_again() {
     transcript.take(&event(done("t", ToolStatus::Completed, "made")));
     let rows: Vec<String> = transcript.take_rows().iter().map(|row| row.text().to_owned()).collect();
     assert_eq!(rows, ["$ touch x", "", "allowed", "", "  made"]);
+}
+
+#[test]
+fn a_bare_programs_output_is_one_text_wherever_its_reads_were_cut() {
+    let said = "first 漢字\nsecond \u{1b}[2J half a line".as_bytes();
+    let whole = shown(40, vec![chunk(&String::from_utf8_lossy(said), 0, false)]);
+    for size in 1..said.len() {
+        let reads = said.chunks(size).map(|read| Kind::PipeOutput(pipe_output(read)));
+        let mut transcript = transcript(40);
+        reads.for_each(|read| transcript.take(&event(read)));
+        let rows: Vec<String> = transcript.take_rows().iter().map(|row| row.text().to_owned()).collect();
+        assert_eq!(rows, whole, "reads of {size}");
+        let tail: Vec<String> = transcript.tail().iter().map(|row| row.text().to_owned()).collect();
+        assert_eq!(tail, ["second \\u{1b}[2J half a line"], "at once, without a newline");
+    }
+    let oops = AgentLog { line: "oops".into(), stream: AgentStream::Stderr.into(), length: 4 };
+    let read = |bytes: &[u8]| Kind::PipeOutput(pipe_output(bytes));
+    let rows = shown(40, vec![read(b"\xff one\ntw"), Kind::Log(oops), read(b"o\nthree\nfour")]);
+    assert_eq!(rows, ["\u{fffd} one", "tw", "", "oops", "", "o", "three"]);
 }
 
 #[test]

@@ -46,6 +46,11 @@ impl SessionHandle {
         self.session.is_structured()
     }
 
+    /// Whether its agent is a bare program, to whose input clients write themselves.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.session.is_raw()
+    }
+
     /// Whether its agent's requests may be approved.
     pub(crate) fn may_approve(&self) -> bool {
         may(&self.grant, Verb::Approve, &self.session).is_ok()
@@ -60,6 +65,9 @@ impl SessionHandle {
     pub(crate) async fn command(&self, command: Command) -> Result<AgentReply, SessionError> {
         for verb in needs(&command) {
             may(&self.grant, *verb, &self.session)?;
+        }
+        if matches!(command, Command::Prompt(_) | Command::CloseInput(_)) {
+            self.session.may_write(&self.grant)?;
         }
         if let Command::Prompt(prompt) = &command {
             self.grant.count_input(prompt.text.len())?;
@@ -96,6 +104,7 @@ impl SessionHandle {
             Command::SetMode(set) => entry.text(Field::Act, "set-mode").text(Field::Target, &set.mode),
             Command::SetModel(set) => entry.text(Field::Act, "set-model").text(Field::Target, &set.model),
             Command::RevokeRule(rule) => entry.text(Field::Act, "revoke-rule").text(Field::Target, &rule.id),
+            Command::CloseInput(_) => entry.text(Field::Act, "eof"),
             Command::Interrupt(_) | Command::AnswerPermission(_) | Command::AnswerQuestion(_) => {
                 entry.text(Field::Act, "interrupt")
             }
@@ -112,6 +121,7 @@ fn needs(command: &Command) -> &'static [Verb] {
         | Command::CancelPrompt(_)
         | Command::AnswerQuestion(_)
         | Command::Interrupt(_)
+        | Command::CloseInput(_)
         | Command::SetModel(_) => &[Verb::Prompt],
     }
 }

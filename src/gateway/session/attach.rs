@@ -97,6 +97,11 @@ impl Session {
         live.into_iter().try_for_each(|message| self.tell(message))?;
         if events {
             let attached = self.open_events(number, &request, &mut attachment).await?;
+            if !self.is_raw() {
+                return Ok((attached, attachment));
+            }
+            let input_offset = self.writer_offset(&request).await?;
+            let attached = v1::Attached { writer: Bytes::copy_from_slice(writer.as_bytes()), input_offset, ..attached };
             return Ok((attached, attachment));
         }
         let log_id = self.lock().log_id;
@@ -105,10 +110,7 @@ impl Session {
             attachment.hold_from(from);
         }
         self.take_size(number, &request, drives)?;
-        let input_offset = match request.writer {
-            Some(writer) => self.writer_offset(writer).await?,
-            None => 0,
-        };
+        let input_offset = self.writer_offset(&request).await?;
         let opening = self.opening(&request).await?;
         let attached = self.open(number, &request, opening)?;
         let attached = v1::Attached { writer: Bytes::copy_from_slice(writer.as_bytes()), input_offset, ..attached };
@@ -141,7 +143,9 @@ impl Session {
         resized.map_or(Ok(()), |size| self.announce_size(size))
     }
 
-    async fn writer_offset(&self, writer: WriterId) -> Result<u64, SessionError> {
+    /// Up to where the writer that comes back was heard; a new one was not.
+    async fn writer_offset(&self, request: &AttachRequest) -> Result<u64, SessionError> {
+        let Some(writer) = request.writer else { return Ok(0) };
         let writer = Bytes::copy_from_slice(writer.as_bytes());
         let reply = self.ask(|request| ToHostBody::Writer(v1::AskWriter { request, writer })).await?;
         Ok(reply.offset.0)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Session;
 use super::events::EventFeed;
-use super::slot::{Fitting, Next, View};
+use super::slot::{Fitting, Next, Slot, View};
 use super::state::{Requester, State, wire_size};
 use crate::audit::{Entry, Event, Field};
 use crate::base::{HOLD, INPUT_MESSAGE, Offset, WinSize, WriterId};
@@ -146,14 +146,14 @@ impl Attachment {
             let has = self.grant.role().as_str();
             return Err(Denial::ViewOnly { verb: Verb::Drive, has }.into());
         }
+        if self.session.is_structured() {
+            return self.write(offset, bytes);
+        }
         self.scratch.clear();
         let typed = paste || self.typed.push(bytes, &mut self.scratch).typed;
         let (resized, takes_over) = {
             let mut state = self.session.lock();
             state.must_live()?;
-            if state.is_structured() {
-                return Err(super::events::wrong_mode("takes prompts, not keys", state));
-            }
             state.summary.last_input = crate::gateway::unix_now();
             let takes_over = typed && state.typist.replace(self.number) != Some(self.number);
             (if typed { state.size.typed(self.number, Instant::now()) } else { None }, takes_over)
@@ -164,6 +164,37 @@ impl Attachment {
         if let Some(size) = resized {
             self.session.announce_size(size)?;
         }
+        self.send(offset, bytes, paste)
+    }
+
+    /// Bytes for a bare program, as they are. The first of them make the input this writer's.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), SessionError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let takes_over = {
+            let mut state = self.session.lock();
+            state.must_live()?;
+            if !state.is_raw() {
+                return Err(super::events::wrong_mode("takes prompts, not keys", state));
+            }
+            let State { lease, summary, .. } = &mut *state;
+            let takes_over = lease.take(self.writer, &self.grant, &summary.name)?;
+            summary.last_input = crate::gateway::unix_now();
+            takes_over
+        };
+        if takes_over {
+            self.session.note(self.grant.entry(Event::InputOwner));
+        }
+        self.send(offset, bytes, false)
+    }
+
+    /// Others may write to the bare program.
+    pub(crate) fn release_input(&mut self) {
+        self.session.lock().lease.release(self.writer);
+    }
+
+    fn send(&self, offset: u64, bytes: &[u8], paste: bool) -> Result<(), SessionError> {
         self.session.tell(ToHostBody::Input(v1::Input {
             writer: Bytes::copy_from_slice(self.writer.as_bytes()),
             offset,
@@ -208,7 +239,7 @@ impl Attachment {
         }
     }
 
-    /// An exact viewer that drives and is alone holds the agent back, as long as it moves.
+    /// An exact viewer that drives and is alone, and such a one of a bare program, holds the agent back, as long as it moves.
     fn hold(&mut self, item: &ViewerItem) {
         if let ViewerItem::Bytes { offset, data } = item {
             self.hold_from(offset.plus(data.len() as u64));
@@ -222,7 +253,8 @@ impl Attachment {
         }
         let (alone, step) = {
             let state = self.session.lock();
-            let alone = state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(|slot| slot.is_exact());
+            let every = |slot: &Slot| slot.is_exact() || state.is_raw();
+            let alone = state.slots.len() == 1 && state.slots.get(&self.number).is_some_and(every);
             (alone, HOLD_STEP.min(state.ring_capacity / 4))
         };
         let now = Instant::now();
@@ -268,6 +300,11 @@ impl Session {
         let (resized, framed, silent) = {
             let mut state = self.lock();
             let Some(slot) = state.slots.remove(&number) else { return };
+            let writer = slot.looks.writer;
+            // Whoever came back before the old connection was given up goes on writing.
+            if !state.slots.values().any(|other| other.looks.writer == writer) {
+                state.lease.release(writer);
+            }
             let resized = state.size.leaves(number);
             state.requests.retain(|_, requester| !matches!(requester, Requester::Viewer(viewer) if *viewer == number));
             state.announce_viewers();

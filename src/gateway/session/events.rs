@@ -8,7 +8,9 @@ use super::attach::AttachRequest;
 use super::attachment::{Attachment, ViewerItem};
 use super::state::{Reply, State};
 use super::{HOST_DEADLINE, Session};
+use crate::agents::DriverKind;
 use crate::base::{HISTORY_LINES, LINK_FRAME, Offset};
+use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::size::ViewerNumber;
 use crate::replay::RecordReader;
@@ -28,6 +30,20 @@ impl Session {
     /// Whether it speaks in events.
     pub(crate) fn is_structured(&self) -> bool {
         self.lock().is_structured()
+    }
+
+    /// Whether its agent is a bare program, to whose input clients write themselves.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.lock().is_raw()
+    }
+
+    /// Whether this client may say something to a bare program now.
+    ///
+    /// # Errors
+    /// Somebody else writes to it.
+    pub(crate) fn may_write(&self, login: &LiveGrant) -> Result<(), SessionError> {
+        let state = self.lock();
+        state.lease.allows(login, &state.summary.name)
     }
 
     /// What its agent does and waits for; none before its host said so, and for a terminal whose agent does not report.
@@ -103,6 +119,10 @@ impl Session {
                 None => (locate::At::Live(true), v1::Verdict::Snapshot),
             },
         };
+        if self.is_raw() && !matches!(at, locate::At::Live(_)) {
+            // Held before it is asked for: what the answer says to be there is there when it is read.
+            attachment.hold_from(Offset::ZERO);
+        }
         let mut located = self.locate(at).await?;
         if located.beyond {
             // A number that this log has not reached belongs to nothing that it has said.
@@ -122,6 +142,9 @@ impl Session {
         }
         attachment.feed_events(request.raw_lines, located.number);
         let mut attached = self.open_at(number, Offset(located.offset))?;
+        if self.is_raw() {
+            attachment.hold_from(Offset(located.offset));
+        }
         attached.verdict = verdict.into();
         attached.offset = located.number;
         (attached.lost_from, attached.lost_to) = gap.unwrap_or_default();
@@ -180,6 +203,11 @@ fn unexpected(answer: Answer) -> SessionError {
 impl State {
     pub(super) fn is_structured(&self) -> bool {
         self.summary.mode == "structured"
+    }
+
+    /// An older host's bare program speaks in lines.
+    pub(super) fn is_raw(&self) -> bool {
+        self.is_structured() && self.summary.driver == DriverKind::Pipe.as_str()
     }
 
     /// A piece of what the agent does; whole, it counts.

@@ -5,6 +5,7 @@ mod attach;
 mod attachment;
 mod events;
 mod incoming;
+mod lease;
 mod link;
 mod outgoing;
 mod questions;
@@ -139,6 +140,9 @@ impl Session {
         let taken = {
             let mut state = self.lock();
             state.must_live()?;
+            if state.is_structured() {
+                return Err(events::wrong_mode("takes prompts, not keys", state));
+            }
             let (sender, receiver) = oneshot::channel();
             state.sends.insert(writer, sender);
             receiver

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::attachment::ViewerItem;
+use super::lease::Lease;
 use super::questions::Questions;
 use super::slot::Slot;
 use crate::base::{LogId, Offset, SHARED_RING, WinSize, WriterId};
@@ -54,6 +55,8 @@ pub(super) struct State {
     pub(super) size: SizePolicy,
     /// Who typed last.
     pub(super) typist: Option<ViewerNumber>,
+    /// Who writes to a bare program.
+    pub(super) lease: Lease,
     pub(super) ended: Option<(v1::Exit, Offset)>,
     pub(super) link_gone: bool,
     pub(super) requests: BTreeMap<u32, Requester>,
@@ -84,6 +87,7 @@ impl State {
             slots: BTreeMap::new(),
             size: SizePolicy::new(WinSize::clamped(size.cols, size.rows)),
             typist: None,
+            lease: Lease::default(),
             ended: ended.map(|exit| (exit, known_head)),
             link_gone: false,
             requests: BTreeMap::new(),

@@ -33,6 +33,9 @@ impl Work {
             AgentVerb::Interrupt { session } => {
                 self.tell(find(&session)?, Command::Interrupt(v1::Interrupt {})).await?;
             }
+            AgentVerb::Eof { session } => {
+                self.tell(find(&session)?, Command::CloseInput(v1::CloseInput {})).await?;
+            }
             AgentVerb::Mode { session, mode } => {
                 self.tell(find(&session)?, Command::SetMode(v1::SetAgentMode { mode })).await?;
             }

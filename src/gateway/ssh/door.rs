@@ -18,6 +18,7 @@ use super::meter::Meter;
 use super::out::Out;
 use super::run::{Stopped, Work};
 use super::terminal::{Terminal, Window};
+use super::valve::Valve;
 use crate::base::WinSize;
 use crate::gateway::{Gateway, LiveGrant};
 
@@ -39,6 +40,7 @@ pub(super) struct Door {
     channels: HashMap<ChannelId, Line>,
     opened: usize,
     meter: Meter,
+    valve: Valve,
 }
 
 enum State {
@@ -73,7 +75,13 @@ impl Drop for Task {
 }
 
 impl Door {
-    pub(super) fn new(gateway: Gateway, login: Login, logged_in: oneshot::Sender<LiveGrant>, stopped: Stopped) -> Self {
+    pub(super) fn new(
+        gateway: Gateway,
+        login: Login,
+        logged_in: oneshot::Sender<LiveGrant>,
+        stopped: Stopped,
+        valve: Valve,
+    ) -> Self {
         Self {
             gateway,
             state: State::Stranger(login),
@@ -82,6 +90,7 @@ impl Door {
             channels: HashMap::new(),
             opened: 0,
             meter: Meter::new(Instant::now()),
+            valve,
         }
     }
 
@@ -116,7 +125,7 @@ impl Door {
             return session.channel_failure(id);
         };
         session.channel_success(id)?;
-        let terminal = Terminal::new(window);
+        let terminal = Terminal::new(window, self.valve.clone());
         let handle = session.handle();
         let work = Work {
             gateway: self.gateway.clone(),

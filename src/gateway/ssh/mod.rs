@@ -5,6 +5,7 @@ mod acp;
 mod agent;
 mod detach;
 mod door;
+mod join;
 mod lexer;
 mod line;
 mod login;
@@ -16,6 +17,7 @@ mod run;
 mod server;
 mod talk;
 mod terminal;
+mod valve;
 mod viewer;
 
 use std::net::SocketAddr;
@@ -37,6 +39,7 @@ use door::Door;
 pub(crate) use lexer::{Lexer, Unit};
 use line::Line;
 use login::Login;
+use valve::Valve;
 
 /// The library reads a packet's length by itself, then the rest: from this buffer, with one system call for both (hop.md,
 /// echo). A keystroke is 36 bytes; what is pasted is read past the buffer.
@@ -51,11 +54,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let config = Arc::new(server::config(gateway.authority().identity().signing().private().clone()));
-    let (line, cut, client) = Line::new(BufReader::with_capacity(READ_BUFFER, stream));
+    let valve = Valve::default();
+    let (line, cut, client) = Line::new(BufReader::with_capacity(READ_BUFFER, stream), valve.clone());
     let (stop, stopped) = watch::channel(None);
     let (logged_in, mut grant) = oneshot::channel();
     let login = Login::new(gateway.clone(), peer, client, permit);
-    let door = Door::new(gateway.clone(), login, logged_in, stopped);
+    let door = Door::new(gateway.clone(), login, logged_in, stopped, valve);
     let running = match run_stream(config, line, door).await {
         Ok(running) => running,
         Err(error) => return ended(&gateway, peer, &error),

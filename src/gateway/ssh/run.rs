@@ -75,6 +75,7 @@ impl Work {
             reason = stop(&mut stopped) => Err(reason),
             outcome = self.perform(line) => Ok(outcome),
         };
+        self.terminal.read_no_more();
         let status = match outcome {
             Ok(Ok(status)) => status,
             Ok(Err(Failure::Gone)) => return,
@@ -109,6 +110,9 @@ impl Work {
 
     async fn verb(&self, verb: Verb) -> Result<Status, Failure> {
         let (router, grant) = (self.gateway.router().clone(), self.grant.clone());
+        if !matches!(verb, Verb::Attach(_) | Verb::Named(_)) {
+            self.terminal.take_little();
+        }
         match verb {
             Verb::List { json } => {
                 let sessions = router.list(&grant);
@@ -223,7 +227,11 @@ impl Work {
 
     /// Shows a session and tells how it ended.
     async fn watch(&self, session: &SessionHandle, verb: &AttachVerb) -> Result<Status, Failure> {
-        if session.is_structured() && self.window().is_none() {
+        let joins = session.is_raw() && self.window().is_none();
+        if !joins {
+            self.terminal.take_little();
+        }
+        if session.is_structured() && self.window().is_none() && !joins {
             let why = format!("{0} is structured: events {0}, or with a terminal ssh -t HOST attach {0}", verb.session);
             return Ok(self.complain(&why, Status::USAGE).await);
         }

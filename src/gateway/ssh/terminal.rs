@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::detach::{DetachKeys, Prefix, Scan};
+use super::valve::{Shut, Valve};
 use crate::base::{INPUT_QUEUE, WinSize};
 use crate::gateway::{Attachment, SessionError, ViewerItem};
 use crate::wire::v1::Appearance;
@@ -69,8 +70,13 @@ struct Inner {
     resized: bool,
     ahead: Vec<u8>,
     most_ahead: usize,
+    /// With it, what nobody takes makes the client wait: a program writes, and what reads may not have begun.
+    valve: Option<Valve>,
+    shut: Option<Shut>,
     /// The client types no more.
     over: bool,
+    /// The command is over: what still comes is for nobody, and holds nothing up.
+    deaf: bool,
     viewer: Option<Viewer>,
     waker: Option<Waker>,
 }
@@ -87,10 +93,22 @@ struct Viewer {
 }
 
 impl Terminal {
-    /// `window`: of the client's terminal, if it has one.
-    pub(super) fn new(window: Option<Window>) -> Self {
-        let (ahead, most_ahead) = (Vec::new(), MOST_AHEAD);
-        let inner = Inner { window, resized: false, ahead, most_ahead, over: false, viewer: None, waker: None };
+    /// `window`: of the client's terminal, if it has one. Without one the client waits with what is too much until somebody says
+    /// how it is read.
+    pub(super) fn new(window: Option<Window>, valve: Valve) -> Self {
+        let valve = Some(valve).filter(|_| window.is_none());
+        let inner = Inner {
+            window,
+            resized: false,
+            ahead: Vec::new(),
+            most_ahead: if valve.is_some() { LINES_AHEAD } else { MOST_AHEAD },
+            valve,
+            shut: None,
+            over: false,
+            deaf: false,
+            viewer: None,
+            waker: None,
+        };
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -105,6 +123,9 @@ impl Terminal {
     /// It typed so much ahead that the channel has to end: the bytes that nobody got.
     pub(super) fn typed(&self, bytes: &[u8]) -> Result<(), usize> {
         let mut inner = self.lock();
+        if inner.deaf {
+            return Ok(());
+        }
         let Inner { viewer, ahead, most_ahead, .. } = &mut *inner;
         let rest = viewer.as_mut().map_or(bytes, |viewer| viewer.typed(bytes));
         let waits = viewer.as_ref().is_none_or(|viewer| viewer.left.is_some());
@@ -112,6 +133,7 @@ impl Terminal {
             return Err(ahead.len() + rest.len());
         }
         ahead.extend_from_slice(rest);
+        inner.shut_or_open();
         if waits {
             inner.wake();
         }
@@ -127,7 +149,37 @@ impl Terminal {
 
     /// From now on lines come, from a program.
     pub(super) fn take_lines(&self) {
-        self.lock().most_ahead = LINES_AHEAD;
+        self.lock().wait_no_more(LINES_AHEAD);
+    }
+
+    /// Nothing reads by the piece here: whoever types more than a viewer takes is told so.
+    pub(super) fn take_little(&self) {
+        self.lock().wait_no_more(MOST_AHEAD);
+    }
+
+    /// The command is over.
+    pub(super) fn read_no_more(&self) {
+        let mut inner = self.lock();
+        inner.deaf = true;
+        inner.ahead = Vec::new();
+        inner.wait_no_more(MOST_AHEAD);
+    }
+
+    /// The first `most` bytes of what came, as it came; none at its end.
+    pub(super) fn poll_some(&self, context: &Context<'_>, most: usize) -> Poll<Option<Vec<u8>>> {
+        let mut inner = self.lock();
+        if inner.ahead.is_empty() {
+            if inner.over {
+                return Poll::Ready(None);
+            }
+            inner.register(context);
+            return Poll::Pending;
+        }
+        let most = most.min(inner.ahead.len());
+        let rest = inner.ahead.split_off(most);
+        let some = std::mem::replace(&mut inner.ahead, rest);
+        inner.shut_or_open();
+        Poll::Ready(Some(some))
     }
 
     /// What came, as it came; none at its end.
@@ -236,6 +288,20 @@ impl Terminal {
 }
 
 impl Inner {
+    fn wait_no_more(&mut self, most_ahead: usize) {
+        self.most_ahead = most_ahead;
+        (self.valve, self.shut) = (None, None);
+    }
+
+    fn shut_or_open(&mut self) {
+        let is_much = self.ahead.len() >= MOST_AHEAD;
+        match &self.valve {
+            Some(valve) if is_much && self.shut.is_none() => self.shut = Some(valve.shut()),
+            _ if !is_much => self.shut = None,
+            _ => {}
+        }
+    }
+
     fn register(&mut self, context: &Context<'_>) {
         match &mut self.waker {
             Some(waker) if waker.will_wake(context.waker()) => {}
@@ -301,5 +367,42 @@ impl Viewer {
                 (Err(error), _) => self.left = Some(Left::NotTaken { bytes: length, error }),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_open(valve: &Valve) -> bool {
+        valve.poll_open(&Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_program_that_writes_too_much_waits_until_it_is_taken_or_nobody_will_take_it() {
+        let valve = Valve::default();
+        let terminal = Terminal::new(None, valve.clone());
+        let context = Context::from_waker(Waker::noop());
+        terminal.typed(&vec![b'a'; MOST_AHEAD - 1]).unwrap();
+        assert!(is_open(&valve));
+        terminal.typed(b"bc").unwrap();
+        assert!(!is_open(&valve), "no more is read of it");
+        let taken = terminal.poll_some(&context, 3);
+        assert_eq!(taken, Poll::Ready(Some(b"aaa".to_vec())));
+        assert!(is_open(&valve));
+        terminal.typed(b"defg").unwrap();
+        assert!(!is_open(&valve));
+        terminal.read_no_more();
+        assert!(is_open(&valve), "the command is over: its connection has others");
+        (0..3).for_each(|_| terminal.typed(&vec![b'x'; MOST_AHEAD]).unwrap());
+        assert!(is_open(&valve) && terminal.lock().ahead.is_empty());
+
+        let terminal = Terminal::new(None, valve.clone());
+        terminal.take_little();
+        assert_eq!(terminal.typed(&vec![b'a'; MOST_AHEAD + 1]), Err(MOST_AHEAD + 1), "nothing reads by the piece");
+        let terminal = Terminal::new(None, valve.clone());
+        terminal.typed(&vec![b'a'; MOST_AHEAD]).unwrap();
+        drop(terminal);
+        assert!(is_open(&valve), "a channel that is gone");
     }
 }

@@ -47,7 +47,7 @@ impl std::convert::From<Gone> for Stop {
 }
 
 /// Attaches and shows the session until somebody leaves. With a window it is a fitted viewer, without one an exact one; a
-/// structured session is a line terminal.
+/// structured session is a line terminal, and a bare program without a window is joined to the client.
 pub(super) async fn view(
     out: &Out,
     terminal: &Terminal,
@@ -58,6 +58,9 @@ pub(super) async fn view(
     let window = terminal.window();
     if let Some(window) = window.filter(|_| session.is_structured()) {
         return super::talk::talk(out, terminal, window, session, verb.view, prefix).await;
+    }
+    if session.is_raw() {
+        return super::join::join(out, terminal, session, verb).await;
     }
     let (attached, attachment) = session.attach(request(verb, window)).await?;
     let drives = attached.role != "view";

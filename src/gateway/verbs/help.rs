@@ -8,7 +8,7 @@ struct Entry {
     more: &'static str,
 }
 
-const ENTRIES: [Entry; 23] = [
+const ENTRIES: [Entry; 24] = [
     Entry {
         name: "ls",
         usage: "ls [--json]",
@@ -31,7 +31,8 @@ const ENTRIES: [Entry; 23] = [
         more: "Without a terminal: every byte from now on, or from the oldest one held (--from start) or from OFFSET; \
                status 74 when bytes were lost. --view looks only. Leave with Ctrl-] then d; Ctrl-] twice sends one. A \
                structured session is a conversation: Enter sends, Alt-Enter begins a line, Ctrl-C interrupts the \
-               agent, keys answer what it asks.",
+               agent, keys answer what it asks; a bare program, without a terminal, is joined to your standard input and \
+               output.",
     },
     Entry { name: "send", usage: "send NAME TEXT… [--no-enter]", about: "type text and press Enter", more: "" },
     Entry { name: "show", usage: "show NAME", about: "print the screen as text", more: "" },
@@ -81,6 +82,12 @@ const ENTRIES: [Entry; 23] = [
         usage: "answer ID ANSWER…",
         about: "answer an agent's question",
         more: "One word for each part of the question, quoted as for a shell; several labels of one part with commas.",
+    },
+    Entry {
+        name: "eof",
+        usage: "eof NAME",
+        about: "end the input of a bare program",
+        more: "What it still says is kept and shown; its session lives until it ends. Not while somebody else writes to it.",
     },
     Entry { name: "interrupt", usage: "interrupt NAME", about: "end the agent's turn", more: "" },
     Entry { name: "mode", usage: "mode NAME MODE", about: "set how much the agent asks", more: "" },

@@ -18,6 +18,8 @@ pub(crate) enum AgentVerb {
     Answer { request: String, answers: Vec<String> },
     /// `interrupt NAME`
     Interrupt { session: Name },
+    /// `eof NAME`: the end of a bare program's input.
+    Eof { session: Name },
     /// `mode NAME MODE`
     Mode { session: Name, mode: String },
     /// `model NAME MODEL`
@@ -80,6 +82,7 @@ pub(super) fn parse(verb: &str, words: Words<'_>) -> Option<Result<Verb, UsageEr
         "deny" => decide("deny", words),
         "answer" => answer(words),
         "interrupt" => words.only_name("interrupt").map(|session| AgentVerb::Interrupt { session }),
+        "eof" => words.only_name("eof").map(|session| AgentVerb::Eof { session }),
         "rules" => words.only_name("rules").map(|session| AgentVerb::Rules { session }),
         "mode" => pair("mode", "a mode", words).map(|(session, mode)| AgentVerb::Mode { session, mode }),
         "model" => pair("model", "a model", words).map(|(session, model)| AgentVerb::Model { session, model }),

@@ -205,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
             Some(Ask::Ping(_)) => self.replies.push_back((id, Body::Pong(v1::Pong {}))),
             Some(Ask::Detach(detach)) => self.detach(id, detach.channel),
             Some(Ask::Resize(resize)) => self.resize(id, &resize),
+            Some(Ask::ReleaseInput(release)) => self.release_input(id, release.channel),
             Some(Ask::Paste(paste)) => self.input(id, paste.channel, paste.offset, &paste.text, true),
             Some(Ask::Attach(attach)) => self.attach(id, attach),
             Some(Ask::History(history)) => {
@@ -277,6 +278,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Desk> Connection<S, D> {
         self.viewers.remove(at);
         let body = Body::Detached(v1::Detached { channel, reason: "asked".into(), offset: 0 });
         self.replies.push_back((id, body));
+    }
+
+    fn release_input(&mut self, id: u64, channel: u32) {
+        let Some(viewer) = self.viewer(channel) else { return self.no_channel(id, channel) };
+        viewer.view.release_input();
+        self.replies.push_back((id, Body::Done(v1::Done { message: "released".into() })));
     }
 
     fn viewer(&mut self, channel: u32) -> Option<&mut Viewer<D::View>> {

@@ -65,6 +65,7 @@ pub(super) trait View: Send + 'static {
     fn input(&mut self, offset: u64, bytes: &[u8], paste: bool) -> Result<(), SessionError>;
     fn resize(&mut self, size: WinSize, hidden: bool, appearance: Option<v1::Appearance>) -> Result<(), SessionError>;
     fn frame_drawn(&mut self);
+    fn release_input(&mut self);
 }
 
 /// A grant, and its place among the live connections of its key.
@@ -181,5 +182,8 @@ impl View for Attachment {
     }
     fn frame_drawn(&mut self) {
         Self::frame_drawn(self);
+    }
+    fn release_input(&mut self) {
+        Self::release_input(self);
     }
 }

@@ -50,6 +50,7 @@ fn session_errors() -> Vec<SessionError> {
         E::BadRequest(String::new()),
         E::InputTooLong(1),
         E::InputFull { accepted: 1 },
+        E::InputHeld { session: String::new(), who: String::new() },
         E::Ended { name: name(), how: String::new() },
         E::Lives(name()),
         E::RateLimited { what: "", after_ms: 5 },
@@ -61,7 +62,7 @@ fn session_errors() -> Vec<SessionError> {
     for error in &all {
         match error {
             E::Unknown(_) | E::NameTaken(_) | E::NameReserved { .. } | E::BadName(_) | E::BadRequest(_) => {}
-            E::InputTooLong(_) | E::InputFull { .. } | E::Ended { .. } | E::Lives(_) => {}
+            E::InputTooLong(_) | E::InputFull { .. } | E::InputHeld { .. } | E::Ended { .. } | E::Lives(_) => {}
             E::RateLimited { .. } | E::AuditUnavailable | E::Late(_) | E::HostGone | E::NoSpawner => {}
             // Below.
             E::Denied(_) | E::Refused { .. } | E::AgentRefused(_) => {}
@@ -112,7 +113,10 @@ fn every_error_code_is_in_the_document_with_whether_it_may_work_later() {
         }
     }
     let mut sent: Vec<v1::Error> = session_errors().iter().map(|error| error_message(error, 0)).collect();
-    sent.extend([InputRefusal::Full, InputRefusal::Gap, InputRefusal::Ended].map(|why| refusal(1, 0, why)));
+    sent.extend(
+        [InputRefusal::Full, InputRefusal::Gap, InputRefusal::Ended, InputRefusal::Closed]
+            .map(|why| refusal(1, 0, why)),
+    );
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gateway");
     let mut literal = Vec::new();
     for room in ["wss", "router", "session", "ssh"] {

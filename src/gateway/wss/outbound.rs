@@ -154,6 +154,7 @@ pub(super) fn refusal(channel: u32, accepted: u64, why: v1::InputRefusal) -> v1:
         v1::InputRefusal::Gap => {
             ("input-gap", "input begins beyond what came before; send again from `accepted`", true)
         }
+        v1::InputRefusal::Closed => ("input-closed", "the agent's input is closed, it takes nothing more", false),
         v1::InputRefusal::Ended => ("session-ended", "the session has ended; `restart` starts it anew", false),
     };
     let after_ms = if code == "input-full" { 1_000 } else { 0 };

@@ -75,7 +75,7 @@ pub(super) fn ask(
             ask_change(gateway, grant, id, change)
         }
         // The connection's own: they do not come here.
-        Ask::Login(_) | Ask::Ping(_) | Ask::Detach(_) | Ask::Resize(_) | Ask::Paste(_) => {
+        Ask::Login(_) | Ask::Ping(_) | Ask::Detach(_) | Ask::Resize(_) | Ask::Paste(_) | Ask::ReleaseInput(_) => {
             Asked::Reply(Body::Error(bad_request("not a question to the gateway".into())))
         }
     }
@@ -162,6 +162,7 @@ fn ask_agent(gateway: &Gateway, grant: &LiveGrant, id: u64, request: v1::AgentRe
         Some(Request::SetMode(set)) => Command::SetMode(set),
         Some(Request::SetModel(set)) => Command::SetModel(set),
         Some(Request::RevokeRule(rule)) => Command::RevokeRule(rule),
+        Some(Request::CloseInput(close)) => Command::CloseInput(close),
     };
     to_the_end(id, async move {
         Ok(match session.command(command).await?.result {

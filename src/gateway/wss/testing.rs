@@ -164,6 +164,8 @@ impl View for FakeView {
     fn frame_drawn(&mut self) {
         self.0.script().drawn += 1;
     }
+
+    fn release_input(&mut self) {}
 }
 
 impl Desk for FakeGateway {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Effect, Structured, error_line, take_line};
 use crate::host::core::Now;
 use crate::wire::v1::to_gateway::Body;
-use crate::wire::v1::{Exit, HostEnded, State};
+use crate::wire::v1::{Exit, HostEnded, InputRefusal, State};
 
 /// Something else may hold the output open after the agent's exit; it is read for so long.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -19,6 +19,10 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self, Self::Running)
+    }
+
     pub(super) fn is_ended(&self) -> bool {
         matches!(self, Self::Ended { .. })
     }
@@ -50,8 +54,14 @@ impl Structured {
     }
 
     pub(super) fn age(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let blocking = self.blocking_hold(now.at);
         match &mut self.phase {
             Phase::Draining { until, exit } if *until <= now.at => {
+                // What is still in the pipe may wait for a viewer that holds the log, for as long as it may.
+                if let Some(hold) = blocking {
+                    *until = hold.until + DRAIN;
+                    return;
+                }
                 let exit = std::mem::take(exit);
                 self.note("something kept the output open after the agent's exit; it was closed", now);
                 self.end(exit, now, effects);
@@ -67,7 +77,9 @@ impl Structured {
             return;
         }
         let (mut acts, conversation) = (Vec::new(), &mut self.conversation);
-        self.output.end(|line| acts.extend(take_line(conversation, line, now)));
+        if let Some(lines) = &mut self.output {
+            lines.end(|line| acts.extend(take_line(conversation, line, now)));
+        }
         acts.extend(self.conversation.closed(now.millis));
         self.follow(acts, now);
     }
@@ -80,7 +92,7 @@ impl Structured {
         self.follow(said, now);
         self.phase = Phase::Ended { leave: now.at + STAY };
         self.wake = None;
-        self.input.clear();
+        self.refuse_unwritten(InputRefusal::Ended);
         self.session.state = State::Ended.into();
         self.session.exit = Some(exit.clone());
         self.send_agent();

@@ -1,16 +1,25 @@
 //! What the gateway says over the link to a structured session, and what the host does about it.
 
-use super::{Effect, Structured};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Effect, Structured, WayIn};
 use crate::agents::conversation;
-use crate::base::{Name, Offset};
+use crate::base::{Name, Offset, WriterId};
 use crate::host::core::Now;
 use crate::host::greeting::{greet, objection};
+use crate::host::input::{Numbered, Receipt};
 use crate::host::outbox::{Answer as Out, Outbox};
 use crate::host::questions::{Asked, QuestionError};
 use crate::wire::v1::agent_answer::Answer;
+use crate::wire::v1::agent_command::Command;
 use crate::wire::v1::agent_question::Question;
 use crate::wire::v1::to_gateway::Body;
-use crate::wire::v1::{self, HostStatus, LinkHello, Locate, Located, ToHost, WriterIs, locate, to_host};
+use crate::wire::v1::{
+    self, HostStatus, InputRefusal, InputRefused, InputTaken, LinkHello, Locate, Located, ToHost, WriterIs,
+    agent_reply, locate, to_host,
+};
 use crate::wire::{decode_agent_event, encode_agent_answer};
 
 /// A message that no gateway of ours sends; the link ends with this reason.
@@ -20,11 +29,67 @@ enum Misuse {
     SecondHello,
     #[error("the gateway has more than 4 reads outstanding")]
     Reads,
+    #[error("the gateway sent a writer id of {0} bytes; it has 16")]
+    Writer(usize),
     #[error(transparent)]
     Question(#[from] QuestionError),
 }
 
 impl Structured {
+    /// Bytes that a client writes to a raw agent itself.
+    fn take_input(&mut self, input: &v1::Input, now: Now) -> Result<(), Misuse> {
+        let id = writer_id(&input.writer)?;
+        if !self.conversation.is_raw() {
+            // Prompts are all that the others take; the gateway says so.
+            return Ok(());
+        }
+        let place = |upto| Receipt { writer: id, upto, viewer: input.viewer };
+        if !self.phase.is_running() {
+            let accepted = self.input.expected(id);
+            self.refuse(place(accepted), InputRefusal::Ended);
+            return Ok(());
+        }
+        match self.input.number(id, input.offset, &input.data) {
+            Numbered::Gap(accepted) => self.refuse(place(accepted), InputRefusal::Gap),
+            Numbered::Known(offset) => self.taken(place(offset)),
+            Numbered::Full(_) | Numbered::New(_) if self.way_in != WayIn::Open => {
+                let accepted = self.input.expected(id);
+                self.refuse(place(accepted), InputRefusal::Closed);
+            }
+            Numbered::Full(accepted) => self.refuse(place(accepted), InputRefusal::Full),
+            Numbered::New([]) => {}
+            Numbered::New(new) => {
+                self.input.raw(id, new, input.viewer);
+                self.session.last_input = now.unix;
+                self.changed(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The agent has these bytes, and all before them.
+    pub(super) fn taken(&mut self, receipt: Receipt) {
+        if self.linked {
+            let writer = Bytes::copy_from_slice(receipt.writer.as_bytes());
+            self.outbox.control(Body::Taken(InputTaken { writer, offset: receipt.upto, viewer: receipt.viewer }));
+        }
+    }
+
+    /// Whatever was accepted and not written never will be.
+    pub(super) fn refuse_unwritten(&mut self, why: InputRefusal) {
+        for receipt in self.input.end() {
+            self.refuse(receipt, why);
+        }
+    }
+
+    fn refuse(&mut self, at: Receipt, why: InputRefusal) {
+        if self.linked {
+            let writer = Bytes::copy_from_slice(at.writer.as_bytes());
+            let (accepted, viewer) = (at.upto, at.viewer);
+            self.outbox.control(Body::Refused(InputRefused { writer, accepted, why: why.into(), viewer }));
+        }
+    }
+
     pub(super) fn link_up(&mut self, hello: &LinkHello, effects: &mut Vec<Effect>) {
         self.link_down();
         if let Some(reason) = objection(hello) {
@@ -42,6 +107,7 @@ impl Structured {
         self.outbox = Outbox::default();
         self.asked = Asked::default();
         self.status_due = None;
+        self.hold = None;
     }
 
     pub(super) fn message(&mut self, message: ToHost, now: Now, effects: &mut Vec<Effect>) {
@@ -70,15 +136,16 @@ impl Structured {
                 Ok(_) => self.session.name = name.name,
                 Err(error) => self.note(&format!("a new name was refused: {error}"), now),
             },
+            B::Input(input) => self.take_input(&input, now)?,
             B::Writer(ask) => {
-                // Nothing is typed here.
-                self.outbox.control(Body::Writer(WriterIs { request: ask.request, writer: ask.writer, offset: 0 }));
+                let offset = self.input.expected(writer_id(&ask.writer)?);
+                self.outbox.control(Body::Writer(WriterIs { request: ask.request, writer: ask.writer, offset }));
             }
             B::Forget(_) if self.phase.is_ended() => effects.push(Effect::Leave),
             B::Forget(_) => self.note("asked to forget a session that lives: refused, kill it first", now),
+            B::Hold(hold) => self.set_hold(Offset(hold.offset), Duration::from_millis(hold.millis.into()), now),
             // Of terminals.
-            B::Snapshot(_) | B::Fit(_) | B::NextFrame(_) | B::Input(_) | B::Size(_) | B::Appearance(_) | B::Hold(_) => {
-            }
+            B::Snapshot(_) | B::Fit(_) | B::NextFrame(_) | B::Size(_) | B::Appearance(_) => {}
         }
         Ok(())
     }
@@ -109,6 +176,11 @@ impl Structured {
 
     fn command(&mut self, command: v1::AgentCommand, now: Now) -> Answer {
         self.session.last_input = now.unix;
+        if let Some(Command::Prompt(prompt)) = &command.command
+            && let Some(why) = self.prompt_refusal(prompt)
+        {
+            return Answer::Reply(v1::AgentReply { result: Some(agent_reply::Result::Refusal(why)) });
+        }
         match self.conversation.command(now.millis, command) {
             Ok((reply, acts)) => {
                 self.follow(acts, now);
@@ -118,6 +190,21 @@ impl Structured {
             }
             Err(why) => Answer::Reply(conversation::refusal(&why)),
         }
+    }
+
+    /// Of a raw agent, whose prompts are written at once: what it has not read is bounded for all writers together.
+    fn prompt_refusal(&self, prompt: &v1::Prompt) -> Option<v1::AgentRefusal> {
+        let (code, message) = match self.way_in {
+            _ if !self.conversation.is_raw() => return None,
+            WayIn::Broken => ("input-closed", "the agent has closed its input, it takes nothing more"),
+            _ if self.input.has_room(prompt.text.len() + 1) => return None,
+            _ => (
+                "input-full",
+                "the session's input queue (256 KiB) is full: the program does not read; try again later",
+            ),
+        };
+        let retryable = code == "input-full";
+        Some(v1::AgentRefusal { code: code.into(), message: message.into(), retryable, ..v1::AgentRefusal::default() })
     }
 
     fn locate(&self, locate: Locate) -> Located {
@@ -176,4 +263,8 @@ impl Structured {
 
 fn refusal(code: &str, message: &str) -> Answer {
     Answer::Refusal(v1::AgentRefusal { code: code.into(), message: message.into(), ..v1::AgentRefusal::default() })
+}
+
+fn writer_id(bytes: &[u8]) -> Result<WriterId, Misuse> {
+    WriterId::from_slice(bytes).map_err(|_| Misuse::Writer(bytes.len()))
 }

@@ -1,18 +1,20 @@
 //! What the host of a structured session decides: the log of events, who gets what of it, what the agent is told. Pure: descriptors
 //! and clocks are its caller's, protocols are the drivers'.
 
+mod hold;
 mod life;
 mod lines;
 mod messages;
 mod pipes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-
 use super::core::{Event, Now};
+use super::input::Input;
 use super::outbox::Outbox;
 use super::questions::Asked;
 use crate::agents::conversation::{Act, Conversation, Patience, cut};
@@ -21,8 +23,9 @@ use crate::agents::{ConversationId, DriverKind, driver_of};
 use crate::base::{LogId, printable};
 use crate::replay::Records;
 use crate::wire::v1::agent_event::Kind;
-use crate::wire::v1::{self, AgentEvent, AgentStream, Chosen, Session, State};
+use crate::wire::v1::{self, AgentEvent, AgentStream, Chosen, InputRefusal, Session, State};
 use crate::wire::{encode_agent_event, encode_record};
+use hold::Hold;
 use life::Phase;
 use lines::{Line, Lines};
 
@@ -59,6 +62,16 @@ pub(super) enum Effect {
     Leave,
 }
 
+/// The agent's standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WayIn {
+    Open,
+    /// What waits is written, then it is closed.
+    Closing,
+    /// The agent reads no more.
+    Broken,
+}
+
 /// One session.
 pub(super) struct Structured {
     session: Session,
@@ -68,12 +81,14 @@ pub(super) struct Structured {
     whole_bytes: usize,
     conversation: Conversation,
     wake: Option<Instant>,
-    output: Lines,
+    /// None: as it is read.
+    output: Option<Lines>,
     error: Lines,
     output_open: bool,
     /// For the agent's input.
-    input: BytesMut,
-    close_input: bool,
+    input: Input,
+    way_in: WayIn,
+    hold: Option<Hold>,
     outbox: Outbox,
     linked: bool,
     /// A question of the gateway that is not whole yet.
@@ -91,6 +106,8 @@ impl Structured {
         let mut session = launch.session.unwrap_or_default();
         session.log_id = log_id.to_string();
         session.state = State::Running.into();
+        session.driver = launch.structured.unwrap_or_default().driver;
+        let output = (!conversation.is_raw()).then(Lines::of_output);
         let mut this = Self {
             session,
             chosen: launch.chosen.unwrap_or_default(),
@@ -99,11 +116,12 @@ impl Structured {
             whole_bytes: 0,
             conversation,
             wake: None,
-            output: Lines::of_output(),
+            output,
             error: Lines::of_error(),
             output_open: true,
-            input: BytesMut::new(),
-            close_input: false,
+            input: Input::default(),
+            way_in: WayIn::Open,
+            hold: None,
             outbox: Outbox::default(),
             linked: false,
             asked: Asked::default(),
@@ -138,7 +156,10 @@ impl Structured {
     pub(super) fn output_bytes(&mut self, bytes: &[u8], now: Now) {
         self.session.last_output = now.unix;
         let (mut acts, conversation) = (Vec::new(), &mut self.conversation);
-        self.output.push(bytes, |line| acts.extend(take_line(conversation, line, now)));
+        match &mut self.output {
+            Some(lines) => lines.push(bytes, |line| acts.extend(take_line(conversation, line, now))),
+            None => acts = conversation.bytes(now.millis, bytes),
+        }
         self.follow(acts, now);
         self.changed(now);
     }
@@ -151,26 +172,26 @@ impl Structured {
     }
 
     /// Bytes for the agent's input; [`Structured::agent_took`] must follow.
-    pub(super) fn agent_input(&self) -> Option<&[u8]> {
-        (!self.input.is_empty()).then_some(&self.input[..])
+    pub(super) fn agent_input(&self, now: Now) -> Option<&[u8]> {
+        self.input.next(now.at)
     }
 
     /// The agent took so many bytes.
-    pub(super) fn agent_took(&mut self, length: usize) {
-        self.input.advance(length);
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
+    pub(super) fn agent_took(&mut self, length: usize, now: Now) {
+        if let Some(receipt) = self.input.took(length, now.at) {
+            self.taken(receipt);
         }
     }
 
     /// Whether its input is to be closed, now that everything is written.
     pub(super) fn closes_input(&self) -> bool {
-        self.close_input && self.input.is_empty()
+        self.way_in == WayIn::Closing && self.input.is_empty()
     }
 
     /// It reads no more.
     pub(super) fn input_broke(&mut self, why: &str, now: Now) {
-        self.input = BytesMut::new();
+        self.way_in = WayIn::Broken;
+        self.refuse_unwritten(InputRefusal::Closed);
         self.note(&format!("the agent reads no more: {why}"), now);
     }
 
@@ -204,7 +225,8 @@ impl Structured {
     /// When an [`Event::Tick`] is due.
     pub(super) fn timer(&self) -> Option<Instant> {
         let status = self.status_due.filter(|_| self.linked);
-        [self.wake, status, self.phase.deadline()].into_iter().flatten().min()
+        let hold = self.hold.map(|hold| hold.until);
+        [self.wake, status, hold, self.phase.deadline()].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -216,6 +238,7 @@ impl Structured {
             if self.outbox.is_waiting() { self.status_due = Some(now.at + STATUS_DELAY) } else { self.send_status() }
         }
         self.age(now, effects);
+        self.hold = self.hold.filter(|hold| hold.until > now.at);
     }
 
     /// Carries out what the conversation wants.
@@ -223,9 +246,9 @@ impl Structured {
         for act in acts {
             match act {
                 Act::Event(event) => self.push(event),
-                Act::Write(line) if !self.close_input => self.input.extend_from_slice(&line),
-                Act::Write(_) => {}
-                Act::CloseInput => self.close_input = true,
+                Act::Write(line) if self.way_in == WayIn::Open => self.input.line(line),
+                Act::CloseInput if self.way_in == WayIn::Open => self.way_in = WayIn::Closing,
+                Act::Write(_) | Act::CloseInput => {}
             }
         }
         let wait = self.conversation.wake().map(|at| Duration::from_millis(at.saturating_sub(now.millis)));
@@ -294,6 +317,13 @@ fn error_line(conversation: &mut Conversation, line: Line<'_>, now: Now) -> Vec<
 fn concerns_summary(event: &AgentEvent) -> bool {
     !matches!(
         event.kind,
-        Some(Kind::Message(_) | Kind::Thought(_) | Kind::ToolCall(_) | Kind::ToolCallUpdate(_) | Kind::Log(_)) | None
+        Some(
+            Kind::Message(_)
+                | Kind::Thought(_)
+                | Kind::ToolCall(_)
+                | Kind::ToolCallUpdate(_)
+                | Kind::Log(_)
+                | Kind::PipeOutput(_)
+        ) | None
     )
 }

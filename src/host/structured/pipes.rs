@@ -36,6 +36,9 @@ impl Pipes {
     fn drain(&mut self, pipe: &Pipe, now: Now, take: fn(&mut Structured, &[u8], Now)) -> bool {
         let mut space = [0; READ];
         for _ in 0..TURN {
+            if !self.core.wants_output(now) {
+                break;
+            }
             match pipe.read(&mut space) {
                 Ok(PipeRead::Bytes(length)) => {
                     take(&mut self.core, space.get(..length).unwrap_or_default(), now);
@@ -62,8 +65,9 @@ impl Pipes {
 }
 
 impl Side for Pipes {
-    fn interests(&mut self, _: Now) -> [Interest; DESCRIPTORS] {
-        [Interest { read: false, write: self.blocked }, Interest::READ, Interest::READ]
+    fn interests(&mut self, now: Now) -> [Interest; DESCRIPTORS] {
+        let read = Interest { read: self.core.wants_output(now), write: false };
+        [Interest { read: false, write: self.blocked }, read, read]
     }
 
     fn descriptors(&self) -> [Option<BorrowedFd<'_>>; DESCRIPTORS] {
@@ -104,13 +108,13 @@ impl Side for Pipes {
         }
         self.blocked = false;
         let Some(pipe) = &self.input else { return };
-        while let Some(bytes) = self.core.agent_input() {
+        while let Some(bytes) = self.core.agent_input(now) {
             match pipe.write(bytes) {
                 Ok(0) => {
                     self.blocked = true;
                     return;
                 }
-                Ok(length) => self.core.agent_took(length),
+                Ok(length) => self.core.agent_took(length, now),
                 // It reads no more; what that means is told by its end.
                 Err(error) => {
                     self.input = None;

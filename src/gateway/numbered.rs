@@ -24,6 +24,16 @@ impl NumberedInput {
         MOST.saturating_sub(self.kept.len())
     }
 
+    /// Bytes that were not taken yet.
+    pub(crate) fn length(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether everything was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     /// Typed bytes, at most `room`.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.kept.extend(bytes);
@@ -48,6 +58,11 @@ impl NumberedInput {
         self.kept.drain(..(offset - self.taken) as usize);
         self.taken = offset;
         self.sent = self.sent.max(offset);
+    }
+
+    /// What was handed out from `offset` on did not get away; what was before it may still be under way.
+    pub(crate) fn unsent(&mut self, offset: u64) {
+        self.sent = self.sent.min(offset).max(self.taken);
     }
 
     /// A new connection, or a refusal: everything from `offset` on is to be sent (again).
@@ -76,6 +91,14 @@ mod tests {
         assert_eq!(input.next(), Some((4, b"efgh".to_vec())));
         input.taken(8);
         assert_eq!((input.next(), input.kept.len()), (None, 0));
+        // Two messages of three were too much at once: the first counts, wherever the others begin.
+        for piece in [&b"ij"[..], b"kl", b"mn"] {
+            input.push(piece);
+            input.next();
+        }
+        input.unsent(10);
+        input.unsent(12);
+        assert_eq!((input.length(), input.next()), (6, Some((10, b"klmn".to_vec()))));
     }
 
     proptest! {

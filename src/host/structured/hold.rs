@@ -1,0 +1,40 @@
+//! A viewer that must get every byte of a bare program holds its output back, for as long as the gateway says so. Decides when
+//! the pipes are read; does not read them.
+
+use std::time::{Duration, Instant};
+
+use super::Structured;
+use crate::agents::limits::EVENT_OUT;
+use crate::base::{HOLD, Offset};
+use crate::host::core::Now;
+
+/// What may come at once on top of what is kept: a read with its record, a prompt's events.
+const MARGIN: usize = 2 * EVENT_OUT;
+
+/// What the log must not give up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hold {
+    from: Offset,
+    pub(super) until: Instant,
+}
+
+impl Structured {
+    /// From this offset on for so long; no time ends it.
+    pub(super) fn set_hold(&mut self, from: Offset, time: Duration, now: Now) {
+        let until = now.at + time.min(HOLD);
+        self.hold = (!time.is_zero() && self.conversation.is_raw()).then_some(Hold { from, until });
+    }
+
+    /// The hold for which the agent has to wait, if so.
+    pub(super) fn blocking_hold(&self, at: Instant) -> Option<Hold> {
+        let ring = self.records.ring();
+        let most = ring.capacity().saturating_sub(MARGIN.min(ring.capacity() / 2));
+        let kept = |hold: &Hold| ring.head().since(hold.from.max(ring.tail()));
+        self.hold.filter(|hold| hold.until > at && kept(hold) >= most as u64)
+    }
+
+    /// Whether the agent's output is to be read now.
+    pub(super) fn wants_output(&self, now: Now) -> bool {
+        self.blocking_hold(now.at).is_none()
+    }
+}
