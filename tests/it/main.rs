@@ -36,6 +36,7 @@ mod ssh_door;
 mod stalled;
 mod structured;
 mod structured_acp;
+mod structured_claude;
 mod structured_faults;
 mod structured_turns;
 mod support;

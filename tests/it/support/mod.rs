@@ -12,6 +12,7 @@ pub mod proxy;
 pub mod soft_key;
 pub mod talk;
 pub mod tmux;
+pub mod turns;
 pub mod windows;
 
 use std::process::{Child, Output};
