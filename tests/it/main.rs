@@ -28,6 +28,7 @@ mod raw_ssh;
 mod refusals;
 mod reload;
 mod replacement;
+mod resent;
 mod rights;
 mod root_mode;
 mod security_keys;

@@ -56,8 +56,14 @@ impl Talk {
 
     /// With programs of the test's own as structured agents: name, what it speaks, shell script.
     pub fn with(scripts: &[(&str, &str, &str)]) -> Self {
+        Self::with_environment(scripts, &[])
+    }
+
+    /// The same; the gateway has more in its environment.
+    pub fn with_environment(scripts: &[(&str, &str, &str)], environment: &[(String, String)]) -> Self {
         let model = FakeModel::start();
         let mut place = Place::new(Mode::Root);
+        place.environment.extend_from_slice(environment);
         place.serve();
         let mut more = String::new();
         for (name, driver, script) in scripts {
