@@ -24,6 +24,7 @@ mod kills;
 mod lifecycle;
 mod line_terminal;
 mod local_client;
+mod no_approve;
 mod raw_ssh;
 mod refusals;
 mod reload;
