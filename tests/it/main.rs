@@ -10,6 +10,7 @@
 )]
 
 mod acp_door;
+mod acp_door_agents;
 mod admission;
 mod adoption;
 mod agents;

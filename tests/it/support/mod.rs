@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod by_hand;
 pub mod client;
+pub mod editor;
 pub mod follower;
 pub mod generator;
 pub mod local;
