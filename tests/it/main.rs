@@ -14,6 +14,7 @@ mod acp_door_agents;
 mod admission;
 mod adoption;
 mod agents;
+mod agents_unfit;
 mod architecture;
 mod audit;
 mod cuts;
