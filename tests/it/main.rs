@@ -25,6 +25,7 @@ mod in_the_middle;
 mod kills;
 mod lifecycle;
 mod line_terminal;
+mod line_terminal_stopped;
 mod local_client;
 mod no_approve;
 mod raw_ssh;

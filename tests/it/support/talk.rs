@@ -123,6 +123,7 @@ impl Watch {
             match heard {
                 Heard::Said(_, Say::AgentEvent(event)) => return (event.number, event.event.unwrap().kind.unwrap()),
                 Heard::Closed(why) => panic!("closed: {why:?}"),
+                Heard::Said(_, Say::Detached(why)) => panic!("{why:?}"),
                 _ => {}
             }
         }
