@@ -411,3 +411,31 @@ async fn a_phone_denies_what_the_terminal_asks_and_the_file_is_not_there() {
     assert_eq!(code(phone.answer(&asked, "allow-once").await), "already-resolved");
     assert!(!file.exists());
 }
+
+#[test]
+fn a_missing_login_and_an_error_of_the_model_are_seen_from_outside() {
+    let screen = Screen::start();
+    let types = |prompt: &str| {
+        screen.ssh.types(prompt);
+        screen.ssh.until(prompt);
+        screen.ssh.presses("Enter");
+    };
+    types("fail: 401");
+    screen.is("needs login");
+    types("fail: 400");
+    screen.is("idle");
+}
+
+#[test]
+fn a_restart_in_the_terminal_goes_on_with_what_was_said() {
+    let screen = Screen::start();
+    let word = unique_word();
+    screen.says(&format!("say: {word}"), "hello");
+    screen.ssh.until(&format!("● {word}"));
+    let before = screen.is("idle")["agent_session"].clone();
+    let told = screen.place.ssh(&[], &["restart", "talk"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "talk: restarted with its history\n", "{}", describe(&told));
+    let back = Tmux::start(100, 40, &screen.place.ssh(&["-tt"], &["attach", "talk"]));
+    back.until(&format!("● {word}"));
+    assert_eq!(screen.is("idle")["agent_session"], before);
+}

@@ -18,6 +18,7 @@ mod agents_unfit;
 mod architecture;
 mod audit;
 mod cuts;
+mod documents;
 mod first_run;
 mod foreign;
 mod hooks;

@@ -51,6 +51,16 @@ async fn makes_the_file_exactly_when_it_may(agent: &str) {
     let word = unique_word();
     let events = turn(&mut watch, "p3", &format!("say: {word}")).await;
     assert!(text(&events).contains(&word), "it goes on after a refusal: {events:?}");
+    // Allowed for the session by a rule of ours: the very same again is not asked.
+    watch.ask(prompt("p4", &format!("run: touch {}", denied.display()))).await;
+    let open = asked(&mut watch).await;
+    talk.ssh(&["approve", &open.id, "--always"]);
+    watch.until(is_over("p4")).await;
+    std::fs::remove_file(&denied).unwrap();
+    let events = turn(&mut watch, "p5", &format!("run: touch {}", denied.display())).await;
+    let by_rule = |kind: &Kind| matches!(kind, Kind::PermissionClosed(closed) if !closed.rule.is_empty());
+    assert!(events.iter().any(by_rule), "{events:?}");
+    std::fs::remove_file(&denied).unwrap();
 }
 
 async fn is_interrupted_while_it_streams_and_while_it_asks(agent: &str) {
