@@ -6,11 +6,11 @@ use portcullis::base::WinSize;
 use portcullis::screen::Screen;
 use portcullis::wire::v1::{self, server_message::Body as Say};
 
-use crate::support::HANG;
 use crate::support::agents::{FakeModel, prepare, unique_word};
 use crate::support::client::{Heard, Wss};
 use crate::support::place::{ANN, Mode, Place, children, ids, status_line};
 use crate::support::tmux::Tmux;
+use crate::support::{HANG, eventually};
 
 /// Collects a channel's terminal data on a screen of the viewer's own size until it shows `wanted`.
 async fn until_shown(wss: &mut Wss, size: WinSize, wanted: &str) -> String {
@@ -112,4 +112,40 @@ async fn opencode_draws_its_first_screen_for_ssh_and_wss() {
     ssh.types(&word);
     ssh.until(&word);
     until_shown(&mut raw, WinSize::clamped(100, 30), &word).await;
+}
+
+#[tokio::test]
+async fn opencode_in_its_terminal_answers_and_asks_on_its_screen_alone() {
+    let model = FakeModel::start();
+    let mut place = Place::new(Mode::Root);
+    prepare(&mut place, &model);
+    place.serve();
+    let ssh = Tmux::start(100, 30, &place.ssh(&["-tt"], &["new", "opencode", "--name", "code"]));
+    ssh.until("Ask anything");
+    let session = || -> serde_json::Value {
+        let list: serde_json::Value = serde_json::from_str(&place.verb(&["ls", "--json"])).unwrap();
+        list[0].clone()
+    };
+    let home = PathBuf::from(session()["directory"].as_str().unwrap());
+    for (key, made) in [("Enter", true), ("Escape", false)] {
+        let file = home.join(unique_word());
+        ssh.types(&format!("run: touch {}", file.display()));
+        ssh.until(&file.display().to_string());
+        ssh.presses("Enter");
+        ssh.until("Permission required");
+        assert!(session()["agent_state"].is_null() && place.verb(&["approvals", "--json"]).trim() == "[]");
+        assert!(!file.exists());
+        ssh.presses(key);
+        eventually("its dialog is gone", || (!ssh.text().contains("Permission required")).then_some(()));
+        if made {
+            ssh.until("done:");
+            std::fs::remove_file(&file).unwrap();
+        }
+        assert!(!file.exists(), "{key}");
+    }
+    let mut wss = Wss::login(&place).await;
+    let prompt = v1::agent_request::Request::Prompt(v1::Prompt { id: "p".into(), text: "x".into() });
+    let request = v1::AgentRequest { session: "code".into(), request: Some(prompt) };
+    let told = wss.ask(v1::client_message::Body::Agent(request)).await;
+    assert!(matches!(&told, Say::Error(error) if error.code == "wrong-mode"), "{told:?}");
 }

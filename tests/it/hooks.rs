@@ -15,6 +15,7 @@ use crate::support::by_hand::Key;
 use crate::support::client::{Heard, Wss};
 use crate::support::place::{ANN, Mode, Place, describe};
 use crate::support::tmux::Tmux;
+use crate::support::turns::code;
 use crate::support::{HANG, eventually, finished};
 
 /// Claude Code on a screen, in a session `talk`.
@@ -26,12 +27,18 @@ struct Screen {
 
 impl Screen {
     fn start() -> Self {
+        Self::with(&[], "? for shortcuts")
+    }
+
+    /// With more words behind `new claude`, and what it shows then.
+    fn with(more: &[&str], shown: &str) -> Self {
         let model = FakeModel::start();
         let mut place = Place::new(Mode::Root);
         prepare(&mut place, &model);
         place.serve();
-        let ssh = Tmux::start(100, 40, &place.ssh(&["-tt"], &["new", "claude", "--name", "talk"]));
-        ssh.until("? for shortcuts");
+        let words = [&["new", "claude", "--name", "talk"], more].concat();
+        let ssh = Tmux::start(100, 40, &place.ssh(&["-tt"], &words));
+        ssh.until(shown);
         Self { place, model, ssh }
     }
 
@@ -54,9 +61,14 @@ impl Screen {
 
     /// Lets the agent want to make this file.
     fn wants(&self, file: &Path) {
-        self.model.answers_next(&format!("run: touch {}", file.display()));
-        self.ssh.types("make it");
-        self.ssh.until("make it");
+        self.says(&format!("run: touch {}", file.display()), "make it");
+    }
+
+    /// Types a prompt that the model answers by this script.
+    fn says(&self, script: &str, prompt: &str) {
+        self.model.answers_next(script);
+        self.ssh.types(prompt);
+        self.ssh.until(prompt);
         self.ssh.presses("Enter");
     }
 
@@ -110,9 +122,19 @@ impl Phone {
 
     async fn answer(&mut self, asked: &v1::PermissionAsked, option: &str) -> Say {
         let (id, digest, option) = (asked.id.clone(), asked.digest.clone(), option.into());
-        let answer = v1::AnswerPermission { id, digest, option, ..Default::default() };
-        let request = Some(Request::AnswerPermission(answer));
-        self.wss.ask(Ask::Agent(v1::AgentRequest { session: "talk".into(), request })).await
+        self.ask(Request::AnswerPermission(v1::AnswerPermission { id, digest, option, ..Default::default() })).await
+    }
+
+    async fn question_closed(&mut self) -> v1::QuestionClosed {
+        self.until(|kind| if let Kind::QuestionClosed(closed) = kind { Some(closed) } else { None }).await
+    }
+
+    async fn questioned(&mut self) -> v1::QuestionAsked {
+        self.until(|kind| if let Kind::QuestionAsked(asked) = kind { Some(asked) } else { None }).await
+    }
+
+    async fn ask(&mut self, request: Request) -> Say {
+        self.wss.ask(Ask::Agent(v1::AgentRequest { session: "talk".into(), request: Some(request) })).await
     }
 }
 
@@ -304,4 +326,116 @@ async fn a_key_that_may_not_approve_may_look_at_a_terminal_and_no_more() {
     assert!(matches!(&told, Say::Error(error) if error.code == "not-allowed"), "{told:?}");
     assert!(!file.exists());
     assert_eq!(screen.verb(&["approvals", "--json"]).as_array().unwrap().len(), 1, "it still waits");
+}
+
+#[tokio::test]
+async fn a_question_on_the_screen_is_answered_from_a_phone_declined_over_ssh_or_answered_there() {
+    let screen = Screen::start();
+    let mut phone = Phone::look(&screen.place).await;
+    let ask = || screen.says("ask: which colour", "ask me");
+    ask();
+    let asked = phone.questioned().await;
+    assert_eq!(asked.questions[0].text, "which colour");
+    screen.ssh.until("Enter to select");
+    assert_eq!(screen.is("needs-answer")["pending"].as_u64(), Some(1));
+    let open = Phone::look(&screen.place).await.attached.agent.unwrap().questions;
+    assert_eq!(open[0].id, asked.id, "in every attach reply");
+    let answer = |digest: &str| {
+        let labels = vec!["blue".to_owned()];
+        let answers = vec![v1::QuestionAnswer { question: "which colour".into(), labels, text: String::new() }];
+        let (id, digest) = (asked.id.clone(), digest.to_owned());
+        Request::AnswerQuestion(v1::AnswerQuestion { id, digest, answers, ..Default::default() })
+    };
+    assert_eq!(code(phone.ask(answer(&"0".repeat(64))).await), "digest-mismatch");
+    let told = phone.ask(answer(&asked.digest)).await;
+    assert!(matches!(told, Say::Done(_)), "{told:?}");
+    assert_eq!(phone.question_closed().await.answers[0].labels, ["blue"]);
+    screen.ssh.until(r#""which colour"="blue""#);
+    screen.is("idle");
+    assert_eq!(code(phone.ask(answer(&asked.digest)).await), "already-resolved");
+
+    ask();
+    let second = phone.questioned().await;
+    screen.ssh.until("Enter to select");
+    let told = screen.place.ssh(&[], &["answer", &second.id, "red"]).output().unwrap();
+    assert!(told.status.success(), "{}", describe(&told));
+    screen.ssh.until(r#""which colour"="red""#);
+    screen.is("idle");
+
+    ask();
+    phone.questioned().await;
+    screen.ssh.until("Enter to select");
+    screen.ssh.presses("Escape");
+    screen.is("idle");
+    assert_eq!(screen.verb(&["approvals", "--json"]), json!([]));
+}
+
+#[tokio::test]
+async fn a_plan_on_the_screen_is_approved_from_a_phone() {
+    let screen = Screen::with(&["--permission-mode", "plan"], "plan mode on");
+    let mut phone = Phone::look(&screen.place).await;
+    let plans = || screen.says("tool: ExitPlanMode {\"plan\":\"1. look 2. leap\"}", "plan it");
+    plans();
+    let asked = phone.asked().await;
+    assert!(asked.tool == "ExitPlanMode" && asked.input.contains("2. leap"), "{asked:?}");
+    let told = phone.answer(&asked, "reject-once").await;
+    assert!(matches!(told, Say::Done(_)), "{told:?}");
+    screen.ssh.until("● done:");
+    screen.ssh.until("plan mode on");
+
+    plans();
+    let asked = phone.asked().await;
+    let told = phone.answer(&asked, "allow-once").await;
+    assert!(matches!(told, Say::Done(_)), "{told:?}");
+    screen.is("idle");
+    eventually("it has left plan mode", || (!screen.ssh.text().contains("plan mode on")).then_some(()));
+}
+
+#[tokio::test]
+async fn a_phone_denies_what_the_terminal_asks_and_the_file_is_not_there() {
+    let screen = Screen::start();
+    let mut phone = Phone::look(&screen.place).await;
+    let file = screen.file();
+    screen.wants(&file);
+    let asked = phone.asked().await;
+    screen.ssh.until("Do you want to proceed?");
+    let (id, digest) = (asked.id.clone(), asked.digest.clone());
+    let reason = "not on a Friday".to_owned();
+    let denial = v1::AnswerPermission { id, digest, option: "reject-once".into(), reason };
+    let told = phone.ask(Request::AnswerPermission(denial)).await;
+    assert!(matches!(told, Say::Done(_)), "{told:?}");
+    assert_eq!(phone.closed().await.outcome(), Closing::Rejected);
+    screen.ssh.until("not on a Friday");
+    screen.is("idle");
+    assert!(!file.exists() && !screen.ssh.text().contains("Do you want to proceed?"), "{}", screen.ssh.text());
+    assert_eq!(code(phone.answer(&asked, "allow-once").await), "already-resolved");
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_missing_login_and_an_error_of_the_model_are_seen_from_outside() {
+    let screen = Screen::start();
+    let types = |prompt: &str| {
+        screen.ssh.types(prompt);
+        screen.ssh.until(prompt);
+        screen.ssh.presses("Enter");
+    };
+    types("fail: 401");
+    screen.is("needs-login");
+    types("fail: 400");
+    screen.is("idle");
+}
+
+#[test]
+fn a_restart_in_the_terminal_goes_on_with_what_was_said() {
+    let screen = Screen::start();
+    let word = unique_word();
+    screen.says(&format!("say: {word}"), "hello");
+    screen.ssh.until(&format!("● {word}"));
+    let before = screen.is("idle")["agent_session"].clone();
+    let told = screen.place.ssh(&[], &["restart", "talk"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "talk: restarted with its history\n", "{}", describe(&told));
+    let back = Tmux::start(100, 40, &screen.place.ssh(&["-tt"], &["attach", "talk"]));
+    back.until(&format!("● {word}"));
+    assert_eq!(screen.is("idle")["agent_session"], before);
 }

@@ -9,23 +9,7 @@ use crate::support::client::Heard;
 use crate::support::eventually;
 use crate::support::place::{children, is_alive};
 use crate::support::talk::{Talk, Watch, is_over, prompt, said};
-
-async fn asked(watch: &mut Watch) -> v1::PermissionAsked {
-    match watch.until(|kind| matches!(kind, Kind::PermissionAsked(_))).await.pop() {
-        Some(Kind::PermissionAsked(asked)) => asked,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn answer(asked: &v1::PermissionAsked, kind: OptionKind) -> Request {
-    let option = asked.options.iter().find(|option| option.kind() == kind).unwrap().id.clone();
-    let (id, digest) = (asked.id.clone(), asked.digest.clone());
-    Request::AnswerPermission(v1::AnswerPermission { id, digest, option, ..Default::default() })
-}
-
-fn ended(events: &[Kind]) -> Vec<&v1::TurnEnded> {
-    events.iter().filter_map(|kind| if let Kind::TurnEnded(ended) = kind { Some(ended) } else { None }).collect()
-}
+use crate::support::turns::{answer, asked, ended, fetch};
 
 #[tokio::test]
 async fn several_prompts_are_answered_in_order_each_with_its_own_end() {
@@ -191,23 +175,7 @@ async fn a_long_answer_is_cut_on_its_way_and_fetched_whole() {
         }
     }
     let number = cut.expect("no event was cut");
-    let mut json = Vec::new();
-    let mut said = watch.ask(Request::FetchEvent(number)).await;
-    loop {
-        // Other events may come between the pieces.
-        if let Say::EventPiece(piece) = said {
-            assert_eq!(piece.number, number);
-            json.extend_from_slice(&piece.data);
-            if !piece.more {
-                break;
-            }
-        }
-        said = match watch.wss.next().await {
-            Heard::Said(_, said) => said,
-            other => panic!("{other:?}"),
-        };
-    }
-    let whole: v1::AgentEvent = serde_json::from_slice(&json).unwrap();
+    let whole = fetch(&mut watch, number).await;
     let Some(Kind::Message(chunk)) = whole.kind else { panic!("another event") };
     assert!(chunk.text.len() >= 2_000_000, "{}", chunk.text.len());
     assert!(matches!(watch.ask(Request::FetchEvent(0)).await, Say::Error(error) if error.code == "event-gone"));

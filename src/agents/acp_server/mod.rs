@@ -339,7 +339,10 @@ impl Server {
             Phase::Starting { request } if known.is_known() || too_many => {
                 (request.clone(), known.describe(Some(session)))
             }
-            Phase::Replaying { request, until } if next >= *until => (request.clone(), known.describe(None)),
+            // One that was just restarted tells its own history before it says what it is.
+            Phase::Replaying { request, until } if next >= *until && (known.is_known() || too_many) => {
+                (request.clone(), known.describe(None))
+            }
             _ => return,
         };
         known.phase = Phase::Live;

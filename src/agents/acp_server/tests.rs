@@ -308,7 +308,8 @@ fn a_question_of_one_choice_is_asked_and_others_are_told() {
 fn a_load_tells_the_past_then_answers_then_asks_what_is_open() {
     let mut talk = Talk::initialized();
     let did = talk.call(1, "session/load", json!({"sessionId": ID, "cwd": "/w", "mcpServers": []}));
-    let agent = AgentSummary { permissions: vec![permission("r1")], ..AgentSummary::default() };
+    let state = Some(StateChanged { state: AgentState::NeedsApproval.into(), ..StateChanged::default() });
+    let agent = AgentSummary { permissions: vec![permission("r1")], state, ..AgentSummary::default() };
     let number = act_of(&did);
     assert!(talk.done(number, Ok(Done::Opened(Box::new(Opened { agent, lost: 2, ..opened(0, 4) })))).len() == 1);
     let user =
@@ -323,6 +324,17 @@ fn a_load_tells_the_past_then_answers_then_asks_what_is_open() {
         told.iter().filter(|did| matches!(did, Did::Said(said) if said.get("method").is_some())).collect();
     assert!(matches!(asked[..], [Did::Said(one)] if one["method"] == "session/request_permission"), "{told:?}");
     assert_eq!(error_of(&talk.call(2, "session/load", json!({"sessionId": "../etc"}))), -32002);
+}
+
+#[test]
+fn a_load_of_an_agent_that_starts_again_waits_for_what_it_tells_first() {
+    let mut talk = Talk::initialized();
+    let number = act_of(&talk.call(1, "session/load", json!({"sessionId": ID, "cwd": "/w"})));
+    assert!(talk.done(number, Ok(Done::Opened(Box::new(opened(0, 0))))).is_empty());
+    assert!(is_update(&talk.event(said("its own history"))[0], "agent_message_chunk"));
+    let told = talk.event(Kind::Started(started()));
+    assert!(is_update(&told[0], "available_commands_update"));
+    assert_eq!(result_of(&told[1..])["modes"]["currentModeId"], "default");
 }
 
 #[test]

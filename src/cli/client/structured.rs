@@ -2,7 +2,7 @@
 
 use super::ClientError;
 use super::connect::{ConnectError, Connection, Dialler, send};
-use super::feed::{Fed, Feed};
+use super::feed::{Fed, Feed, Heard};
 use super::status::{AGAIN, FAILED, LOST};
 use super::verbs::{print, strange};
 use crate::base::SessionId;
@@ -97,39 +97,74 @@ async fn prompt(verb: PromptVerb, mut connection: Connection, dialler: Dialler) 
     }
     let mut feed = Feed::new(session.clone(), false, dialler);
     // Looked at first: nothing of the answer is missed.
-    feed.attach(&mut connection, From::Live).await?;
+    let log = feed.attach(&mut connection, From::Live).await?.log_id;
     let ask = Ask::Agent(v1::AgentRequest { session, request: Some(request) });
-    let asked = connection.take_id();
-    send(&mut connection.socket, asked, ask).await.map_err(|why| feed.broken(&why))?;
+    let mut asked = say(&mut connection, &ask).await;
     let mut watch = TurnWatch::new(&id);
     loop {
-        match feed.next(&mut connection, Some(asked)).await? {
-            Fed::Event(number, event) => {
-                let steps = watch.take(&event);
-                if verb.json && (watch.concerns(&event) || !steps.is_empty()) {
-                    print(&event_line(number, *event))?;
-                }
-                for step in steps {
-                    match step {
-                        Step::Text(text) if !verb.json => print(&text)?,
-                        Step::Note(note) if !verb.json => eprintln!("portcullis: {note}"),
-                        Step::Text(_) | Step::Note(_) => {}
-                        Step::Over(Outcome::Finished) => return Ok(0),
-                        Step::Over(Outcome::Failed(why)) => {
-                            eprintln!("portcullis: {why}");
-                            return Ok(FAILED);
-                        }
-                    }
+        match feed.hear(&mut connection).await? {
+            Heard::Fed(fed) => {
+                if let Some(status) = follow(fed, &mut watch, verb.json)? {
+                    return Ok(status);
                 }
             }
-            Fed::Lost(count) => eprintln!("portcullis: {count} events are gone"),
-            Fed::Ended(_) => {
-                eprintln!("portcullis: the agent has ended; restart begins anew");
-                return Ok(FAILED);
+            Heard::Answer(id, Some(error)) if id == asked => return Err(ConnectError::Answer(error).into()),
+            Heard::Answer(..) => {}
+            Heard::Broken(error) => {
+                let attached = feed.come_back(&mut connection, error).await?;
+                if attached.log_id != log {
+                    eprintln!("portcullis: the session was restarted; nobody knows what became of the prompt");
+                    return Ok(FAILED);
+                }
+                match attached.lost_to.saturating_sub(attached.lost_from) {
+                    0 => {}
+                    lost => eprintln!("portcullis: {lost} events are gone"),
+                }
+                // It may have been lost on its way; the same id in the same log is the same prompt.
+                asked = say(&mut connection, &ask).await;
             }
-            Fed::Over(why) => return Ok(over(&why)),
         }
     }
+}
+
+async fn say(connection: &mut Connection, ask: &Ask) -> u64 {
+    let id = connection.take_id();
+    // A connection that breaks here is heard to be broken next.
+    let _ = send(&mut connection.socket, id, ask.clone()).await;
+    id
+}
+
+/// Prints what came; the status when nothing more comes.
+fn follow(fed: Fed, watch: &mut TurnWatch, json: bool) -> Result<Option<u8>, ClientError> {
+    let (number, event) = match fed {
+        Fed::Event(number, event) => (number, event),
+        Fed::Lost(count) => {
+            eprintln!("portcullis: {count} events are gone");
+            return Ok(None);
+        }
+        Fed::Ended(_) => {
+            eprintln!("portcullis: the agent has ended; restart begins anew");
+            return Ok(Some(FAILED));
+        }
+        Fed::Over(why) => return Ok(Some(over(&why))),
+    };
+    let steps = watch.take(&event);
+    if json && (watch.concerns(&event) || !steps.is_empty()) {
+        print(&event_line(number, *event))?;
+    }
+    for step in steps {
+        match step {
+            Step::Text(text) if !json => print(&text)?,
+            Step::Note(note) if !json => eprintln!("portcullis: {note}"),
+            Step::Text(_) | Step::Note(_) => {}
+            Step::Over(Outcome::Finished) => return Ok(Some(0)),
+            Step::Over(Outcome::Failed(why)) => {
+                eprintln!("portcullis: {why}");
+                return Ok(Some(FAILED));
+            }
+        }
+    }
+    Ok(None)
 }
 
 async fn events(verb: &EventsVerb, mut connection: Connection, dialler: Dialler) -> Result<u8, ClientError> {

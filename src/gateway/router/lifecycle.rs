@@ -18,6 +18,8 @@ use crate::wire::v1::order::Body as OrderBody;
 const GRACE: Duration = Duration::from_secs(2);
 /// Until an ended session's host is gone, or a killed agent reported as ended.
 const END: Duration = Duration::from_secs(15);
+/// The option that names an agent's own conversation.
+const RESUME: &str = "resume";
 /// How often the table is looked at while a forgotten host goes.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -107,7 +109,10 @@ impl Router {
         let roots = self.account(&account).map(|account| account.roots.as_slice()).unwrap_or_default();
         let place = super::directory::below(roots, &summary.directory)?;
         let chosen = old.chosen();
-        let resume = old.conversation();
+        let conversation = old.conversation();
+        let is_structured = old.is_structured();
+        // A person's own arguments say themselves what to go on with.
+        let by_option = !is_structured && !conversation.is_empty() && chosen.args.is_empty();
         let order = v1::Start {
             session_id: summary.session_id,
             account: summary.account,
@@ -120,9 +125,10 @@ impl Router {
             args: chosen.args,
             name: summary.name,
             creator: grant.who().to_owned(),
-            resume,
+            resume: if is_structured { conversation.clone() } else { String::new() },
             ..v1::Start::default()
         };
+        let by_option = by_option && self.check_going_on(&order, &conversation).await?;
         self.check(&order).await?;
         if !old.has_ended() {
             self.end(&old).await?;
@@ -131,8 +137,9 @@ impl Router {
         self.gone(&old).await?;
         // Whole only now, where the link to the host was young.
         let chosen = old.chosen();
-        let order = v1::Start { options: chosen.options, args: chosen.args, ..order };
-        let with_history = !order.resume.is_empty();
+        let options = if by_option { going_on(chosen.options, &conversation) } else { chosen.options };
+        let order = v1::Start { options, args: chosen.args, ..order };
+        let with_history = by_option || !order.resume.is_empty();
         let session = self.launch(order, old.id()).await?;
         Ok((self.handle(session, grant), with_history))
     }
@@ -145,6 +152,16 @@ impl Router {
             (AnswerBody::Done(_) | AnswerBody::Started(_), _) => Ok(()),
             (AnswerBody::Refused(refused), _) => Err(from_spawner(refused)),
             _ => Err(SessionError::NoSpawner),
+        }
+    }
+
+    /// Whether the agent takes its conversation as an option, which in a terminal is the only way.
+    async fn check_going_on(&self, order: &v1::Start, conversation: &str) -> Result<bool, SessionError> {
+        let options = going_on(order.options.clone(), conversation);
+        match self.check(&v1::Start { options, ..order.clone() }).await {
+            Ok(()) => Ok(true),
+            Err(SessionError::Refused { code: "bad-option", .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -179,4 +196,10 @@ impl Router {
         };
         tokio::time::timeout(END, gone).await.map_err(|_| SessionError::Late("the session's host"))
     }
+}
+
+fn going_on(mut options: Vec<v1::Option>, conversation: &str) -> Vec<v1::Option> {
+    options.retain(|option| option.name != RESUME);
+    options.push(v1::Option { name: RESUME.to_owned(), value: conversation.to_owned() });
+    options
 }

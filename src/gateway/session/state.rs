@@ -9,15 +9,18 @@ use super::attachment::ViewerItem;
 use super::lease::Lease;
 use super::questions::Questions;
 use super::slot::Slot;
-use crate::base::{LogId, Offset, SHARED_RING, WinSize, WriterId};
+use crate::base::{LogId, Offset, SHARED_RING, WinSize, WriterId, printable};
 use crate::gateway::error::SessionError;
 use crate::gateway::size::{SizePolicy, ViewerNumber};
 use crate::gateway::verbs::state_text;
 use crate::replay::SharedRing;
-use crate::wire::v1;
+use crate::wire::v1::{self, exit::How};
 
 /// Answers collected for one request at most: 10,000 wide history lines are half of it.
 const REPLY_MOST: usize = 8 << 20;
+
+/// Characters of why an agent ended: as long as another refusal of an agent's.
+const REASON: usize = 400;
 
 /// A whole answer of the host.
 #[derive(Debug, Default)]
@@ -119,8 +122,19 @@ impl State {
         if self.ended.is_none() {
             return Ok(());
         }
-        let how = state_text(&self.summary);
+        let how = self.how_it_ended();
         Err(self.summary.name.parse().map_or_else(SessionError::from, |name| SessionError::Ended { name, how }))
+    }
+
+    /// With why, where that is known: whoever starts it again should have mended it before.
+    fn how_it_ended(&self) -> String {
+        let exit = self.summary.exit.as_ref().and_then(|exit| exit.how.as_ref());
+        let why = match exit {
+            Some(How::NotStarted(why)) => format!("{why}: install the agent or correct its command"),
+            _ => self.summary.agent_reason.clone(),
+        };
+        let how = state_text(&self.summary);
+        if why.is_empty() { how } else { format!("{how}: {}", printable(&why, REASON)) }
     }
 
     pub(super) fn open_request(&mut self) -> (u32, oneshot::Receiver<Reply>) {

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod by_hand;
 pub mod client;
+pub mod editor;
 pub mod follower;
 pub mod generator;
 pub mod local;
@@ -12,6 +13,7 @@ pub mod proxy;
 pub mod soft_key;
 pub mod talk;
 pub mod tmux;
+pub mod turns;
 pub mod windows;
 
 use std::process::{Child, Output};

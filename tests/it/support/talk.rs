@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use portcullis::wire::v1::agent_event::Kind;
 use portcullis::wire::v1::agent_request::Request;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::agents::{FakeModel, prepare};
 use super::client::{Heard, Wss};
-use super::place::{Mode, Place, describe};
+use super::place::{Mode, Place, cache, describe, run};
 use super::{HANG, eventually};
 
 /// A place with the real agents in front of a scripted model, and one structured session `talk`.
@@ -31,10 +32,38 @@ impl Talk {
         talk
     }
 
-    /// With programs of the test's own as structured agents: name, what it speaks, shell script.
-    pub fn with(scripts: &[(&str, &str, &str)]) -> Self {
+    /// The real OpenCode (`opencode`) or claude-agent-acp (`adapter`).
+    pub fn acp(agent: &str) -> Self {
         let model = FakeModel::start();
         let mut place = Place::new(Mode::Root);
+        prepare(&mut place, &model);
+        // The account cannot enter the cache; the same files under another name can be.
+        let copy = "cp -alT \"$0\" \"$1\" 2>/dev/null || cp -aT \"$0\" \"$1\"";
+        run(Command::new("sh").args(["-c", copy]).arg(cache().join("agents/acp")).arg(place.root.join("acp")));
+        let program = place.root.join("acp/node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js");
+        let claude = place.agents().join("claude");
+        place.serve();
+        place.configure(&format!(
+            "[agents.adapter]\ncommand = [\"/usr/bin/env\", \"node\", \"{}\"]\nmodes = [\"structured\"]\n\
+             driver = \"acp\"\nenv = {{ CLAUDE_CODE_EXECUTABLE = \"{}\" }}\nenv_pass = [\"ANTHROPIC_*\", \"CLAUDE_*\"]",
+            program.display(),
+            claude.display()
+        ));
+        let talk = Self { place, model };
+        talk.ssh(&["new", agent, "--mode", "structured", "--name", "talk"]);
+        talk
+    }
+
+    /// With programs of the test's own as structured agents: name, what it speaks, shell script.
+    pub fn with(scripts: &[(&str, &str, &str)]) -> Self {
+        Self::with_environment(scripts, &[])
+    }
+
+    /// The same; the gateway has more in its environment.
+    pub fn with_environment(scripts: &[(&str, &str, &str)], environment: &[(String, String)]) -> Self {
+        let model = FakeModel::start();
+        let mut place = Place::new(Mode::Root);
+        place.environment.extend_from_slice(environment);
         place.serve();
         let mut more = String::new();
         for (name, driver, script) in scripts {
@@ -94,6 +123,7 @@ impl Watch {
             match heard {
                 Heard::Said(_, Say::AgentEvent(event)) => return (event.number, event.event.unwrap().kind.unwrap()),
                 Heard::Closed(why) => panic!("closed: {why:?}"),
+                Heard::Said(_, Say::Detached(why)) => panic!("{why:?}"),
                 _ => {}
             }
         }

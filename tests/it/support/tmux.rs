@@ -20,7 +20,9 @@ impl Tmux {
             .map(|word| quoted(&word.to_string_lossy()))
             .collect();
         let mut start = this.command();
-        start.args(["-f", "/dev/null", "new-session", "-d", "-x", &cols.to_string(), "-y", &rows.to_string()]);
+        // More rows than a test lets scroll away.
+        start.args(["-f", "/dev/null", "start-server", ";", "set", "-g", "history-limit", "200000", ";"]);
+        start.args(["new-session", "-d", "-x", &cols.to_string(), "-y", &rows.to_string()]);
         // What ran stays to be read when it ends.
         start.arg(format!("exec {}", line.join(" "))).args([";", "set", "status", "off"]);
         start.args([
@@ -65,8 +67,13 @@ impl Tmux {
         run(self.command().args(["capture-pane", "-p"]))
     }
 
-    /// The same with colours and attributes, one line for each row. Plain blanks at the end of a row are left out: whether
-    /// they were printed or are what an erased row has, nobody can see.
+    /// The same with all that has scrolled away and is still kept.
+    pub fn history(&self) -> String {
+        run(self.command().args(["capture-pane", "-p", "-S", "-"]))
+    }
+
+    /// What stands on the screen with colours and attributes, one line for each row. Plain blanks at the end of a row are
+    /// left out: whether they were printed or are what an erased row has, nobody can see.
     pub fn cells(&self) -> String {
         rows(&run(self.command().args(["capture-pane", "-p", "-e", "-N"])))
     }
