@@ -21,6 +21,36 @@ pub struct OptionSpec {
     pub flag: String,
 }
 
+/// Flags that choose what an agent works with, never what it may do unasked. Of all others (`--settings`, `--allowedTools`, `--agent`) nobody
+/// here can know.
+const HARMLESS: [&str; 11] = [
+    "--continue",
+    "--effort",
+    "--fallback-model",
+    "--model",
+    "--name",
+    "--resume",
+    "--session",
+    "--session-id",
+    "--verbose",
+    "-m",
+    "-r",
+];
+/// Claude Code's, which has values with which as much is asked as without.
+const PERMISSION_MODE: &str = "--permission-mode";
+
+impl OptionSpec {
+    /// Values with which the agent surely asks as much as without the option; none where any value is harmless. It is the flag that
+    /// counts, whatever the option is called here.
+    pub fn asks_as_much(&self) -> Option<&'static [&'static str]> {
+        match self.flag.as_str() {
+            flag if HARMLESS.contains(&flag) => None,
+            PERMISSION_MODE => Some(&["", "default", "plan"]),
+            _ => Some(&[]),
+        }
+    }
+}
+
 /// Which values an option takes. None of them lets a value begin with `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -212,6 +242,18 @@ mod tests {
             assert!(matches!(argv(&[(name, value)]), Err(ArgvError::Value { .. })), "{name}={value}");
         }
         assert!(!Pattern::Uuid.takes(""));
+    }
+
+    #[test]
+    fn what_may_ask_less_is_known_by_its_flag() {
+        let asks =
+            |flag: &str| OptionSpec { name: "model".into(), pattern: Pattern::Word, flag: flag.into() }.asks_as_much();
+        assert_eq!((asks("--model"), asks("--resume")), (None, None));
+        assert_eq!(asks("--permission-mode"), Some(&["", "default", "plan"][..]));
+        for flag in ["--dangerously-skip-permissions", "--settings", "--allowedTools", "--permission-mode=auto", "--x"]
+        {
+            assert_eq!(asks(flag), Some(&[][..]), "{flag}");
+        }
     }
 
     #[test]

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use super::failure::Failure;
 use super::tree::Owners;
+use crate::agents::OptionSpec;
 use crate::base::AccountName;
-use crate::config::{AccountSettings, GatewayAccount, GatewayAgent, GatewaySettings, OriginSettings, Settings};
+use crate::config::{
+    AccountSettings, CarefulOption, GatewayAccount, GatewayAgent, GatewaySettings, OriginSettings, Settings,
+};
 use crate::sys::credentials::Account;
 
 /// Who the processes are.
@@ -133,6 +136,7 @@ impl Identities {
             name: agent.name.clone(),
             modes: agent.modes.iter().map(|mode| mode.as_str().to_owned()).collect(),
             options: agent.options.iter().map(|option| option.name.clone()).collect(),
+            careful: agent.options.iter().filter_map(careful).collect(),
             free_args: agent.free_args,
         });
         GatewaySettings {
@@ -147,6 +151,11 @@ impl Identities {
             log: settings.log.clone(),
         }
     }
+}
+
+fn careful(option: &OptionSpec) -> Option<CarefulOption> {
+    let asks = option.asks_as_much()?;
+    Some(CarefulOption { name: option.name.clone(), asks: asks.iter().map(|value| (*value).to_owned()).collect() })
 }
 
 /// Between two accounts of one uid nothing is kept apart.

@@ -15,8 +15,8 @@ mod tests;
 pub(crate) use layers::{Flag, Layers};
 pub(crate) use mistake::Mistakes;
 pub(crate) use settings::{
-    AccountSettings, DetachKey, GatewayAccount, GatewayAgent, GatewaySettings, LimitSettings, ListenSettings,
-    LogSettings, OriginSettings, Rate, Settings,
+    AccountSettings, CarefulOption, DetachKey, GatewayAccount, GatewayAgent, GatewaySettings, LimitSettings,
+    ListenSettings, LogSettings, OriginSettings, Rate, Settings,
 };
 
 /// Reads the layers and checks everything.

@@ -157,7 +157,18 @@ pub(crate) struct GatewayAgent {
     pub(crate) modes: Vec<String>,
     /// Names of declared options.
     pub(crate) options: Vec<String>,
+    /// Those by which it may ask less.
+    #[serde(default)]
+    pub(crate) careful: Vec<CarefulOption>,
     pub(crate) free_args: bool,
+}
+
+/// An option by which an agent may ask less: its use is as good as an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CarefulOption {
+    pub(crate) name: String,
+    /// Values with which it asks as much as without.
+    pub(crate) asks: Vec<String>,
 }
 
 /// Names under which this gateway is dialled, and pages that may dial it.

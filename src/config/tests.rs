@@ -198,6 +198,7 @@ fn the_gateways_part_survives_its_trip() {
             name: "claude".parse().unwrap(),
             modes: vec!["terminal".into()],
             options: vec!["resume".into()],
+            careful: vec![CarefulOption { name: "mode".into(), asks: vec!["plan".into()] }],
             free_args: false,
         }],
         origins: settings.origins,

@@ -260,5 +260,6 @@ fn places(settings: &GatewaySettings) -> Places {
     Places {
         accounts: settings.accounts.iter().map(account).collect(),
         first_modes: settings.agents.iter().filter_map(first).collect(),
+        careful: settings.agents.iter().map(|agent| (agent.name.clone(), agent.careful.clone())).collect(),
     }
 }

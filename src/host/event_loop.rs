@@ -23,6 +23,8 @@ const DISPLACED: usize = 64;
 /// After an error that would come again at once (no descriptors left).
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A program's exec takes so long at most before it counts as begun, on a file system that does not answer, say.
+const EXEC: Duration = Duration::from_secs(1);
 /// Descriptors besides candidates and hooks.
 const NAMED: usize = 9;
 
@@ -50,6 +52,8 @@ pub(super) struct EventLoop<S> {
     candidates: Vec<Candidate>,
     hooks: Hooks,
     accept_pause: Option<Instant>,
+    /// Until then nobody is greeted unless it is known whether the agent's program runs.
+    exec_due: Instant,
     /// The last turn left output that the link would have taken.
     unsent: bool,
     over: bool,
@@ -77,6 +81,7 @@ impl<S: Side> EventLoop<S> {
             candidates: Vec::new(),
             hooks: Hooks::default(),
             accept_pause: None,
+            exec_due: Instant::now() + EXEC,
             unsent: false,
             over: false,
         }
@@ -92,7 +97,8 @@ impl<S: Side> EventLoop<S> {
     }
 
     fn wait(&mut self, now: Now) -> io::Result<Woken> {
-        let pauses = [self.side.pause(now), self.accept_pause];
+        let exec_due = Some(self.exec_due).filter(|due| self.outside.exec_error.is_some() && *due > now.at);
+        let pauses = [self.side.pause(now), self.accept_pause, exec_due];
         let hellos = self.candidates.iter().map(|candidate| candidate.until).chain(self.hooks.deadline());
         let deadline = self.side.deadline(now).into_iter().chain(pauses.into_iter().flatten()).chain(hellos).min();
         let busy = self.unsent || self.side.is_busy(now);
@@ -101,6 +107,7 @@ impl<S: Side> EventLoop<S> {
         let [first, second, third] = self.side.interests(now);
         let wants_messages = self.side.wants_messages();
         let accepts = Interest { read: self.accept_pause.is_none(), write: false };
+        let greets = Interest { read: accepts.read && exec_due.is_none(), write: false };
         let out = &self.outside;
         let [one, two, three] = self.side.descriptors();
         let hooks = Interest { read: accepts.read && self.hooks.has_room(), write: false };
@@ -110,7 +117,7 @@ impl<S: Side> EventLoop<S> {
             two.map(|fd| (fd, second)),
             three.map(|fd| (fd, third)),
             self.link.as_ref().map(|link| (link.as_fd(), Interest { read: wants_messages, write: link.blocked })),
-            Some((out.listener.as_fd(), accepts)),
+            Some((out.listener.as_fd(), greets)),
             out.hooks.as_ref().map(|listener| (listener.as_fd(), hooks)),
             out.agent.as_ref().map(|agent| (agent.as_fd(), Interest::READ)),
             out.exec_error.as_ref().map(|pipe| (pipe.as_fd(), Interest::READ)),

@@ -21,7 +21,7 @@ fn line(talk: &Talk) -> String {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_not_installed_is_said_and_leaves_no_session_that_hangs() {
+async fn an_agent_that_is_not_installed_is_refused_with_why_and_kept_where_it_was() {
     let mut talk = Talk::with(&[]);
     talk.place.configure(
         "[agents.absent]\ncommand = [\"/nowhere/agent\"]\nmodes = [\"structured\", \"terminal\"]\ndriver = \"claude\"\n\
@@ -32,16 +32,25 @@ async fn an_agent_that_is_not_installed_is_said_and_leaves_no_session_that_hangs
         ("absent", "terminal", "No such file or directory"),
         ("closed", "structured", "Permission denied"),
     ] {
-        talk.ssh(&["new", agent, "--mode", mode, "--name", "talk"]);
-        eventually("it is seen", || line(&talk).contains("not started").then_some(()));
-        let listed: serde_json::Value = serde_json::from_str(&talk.ssh(&["ls", "--json"])).unwrap();
-        assert!(listed[0]["exit"]["not_started"].as_str().unwrap().contains(why), "{listed}");
-        if mode == "structured" {
-            let told = fails(&talk, &["prompt", "talk", "hello"]);
-            assert!(told.contains(why) && told.contains("install the agent"), "{told}");
-        }
-        talk.ssh(&["forget", "talk"]);
+        let told = fails(&talk, &["new", agent, "--mode", mode, "--name", "talk"]);
+        assert!(told.contains(why) && told.contains("install it or correct its command"), "{told}");
+        assert_eq!(talk.ssh(&["ls", "--json"]).trim(), "[]", "nothing ran, so there is nothing to look at");
     }
+    // One that is gone later: the session is kept, with why.
+    let program = talk.place.root.join("program");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    run(std::process::Command::new("chmod").arg("755").arg(&program));
+    talk.place
+        .configure(&format!("[agents.leaves]\ncommand = [{program:?}]\nmodes = [\"structured\"]\ndriver = \"claude\""));
+    talk.ssh(&["new", "leaves", "--name", "talk"]);
+    std::fs::remove_file(&program).unwrap();
+    let told = fails(&talk, &["restart", "talk"]);
+    assert!(told.contains("No such file") && told.contains("install it"), "{told}");
+    assert!(line(&talk).contains("not started"));
+    let listed: serde_json::Value = serde_json::from_str(&talk.ssh(&["ls", "--json"])).unwrap();
+    assert!(listed[0]["exit"]["not_started"].as_str().unwrap().contains("No such file"), "{listed}");
+    let told = fails(&talk, &["prompt", "talk", "hello"]);
+    assert!(told.contains("No such file") && told.contains("install the agent"), "{told}");
 }
 
 #[tokio::test]

@@ -326,6 +326,20 @@ async fn a_key_that_may_not_approve_may_look_at_a_terminal_and_no_more() {
     assert!(matches!(&told, Say::Error(error) if error.code == "not-allowed"), "{told:?}");
     assert!(!file.exists());
     assert_eq!(screen.verb(&["approvals", "--json"]).as_array().unwrap().len(), 1, "it still waits");
+
+    // A question is a dialog as well.
+    screen.ssh.presses("Escape");
+    screen.is("idle");
+    screen.says("ask: which colour", "ask me");
+    screen.ssh.until("Enter to select");
+    screen.is("needs-answer");
+    let questions = Phone::look(&screen.place).await.attached.agent.unwrap().questions;
+    let (id, digest) = (questions[0].id.clone(), questions[0].digest.clone());
+    let answer = v1::AnswerQuestion { id, digest, declined: true, ..Default::default() };
+    let request = Some(Request::AnswerQuestion(answer));
+    let told = weak.ask(Ask::Agent(v1::AgentRequest { session: "talk".into(), request })).await;
+    assert!(matches!(&told, Say::Error(error) if error.code == "not-allowed"), "{told:?}");
+    screen.is("needs-answer");
 }
 
 #[tokio::test]

@@ -132,3 +132,16 @@ async fn over_ssh_in_the_list_and_over_wss_it_prompts_and_decides_nothing() {
     crate::support::eventually("who may approve did", || file.exists().then_some(()));
     std::fs::remove_file(&file).unwrap();
 }
+
+#[test]
+fn what_asks_less_is_not_started_anew_by_it() {
+    let clerk = Clerk::start();
+    let lax = ["new", "claude", "--mode", "structured", "--permission-mode", "acceptEdits", "--name", "lax"];
+    refused(&clerk.told(&lax));
+    clerk.talk.ssh(&lax);
+    let before = clerk.talk.ssh(&["ls", "--json"]);
+    refused(&clerk.told(&["restart", "lax"]));
+    assert_eq!(clerk.talk.ssh(&["ls", "--json"]), before, "it lives on");
+    let told = clerk.told(&["restart", "talk"]);
+    assert!(told.status.success(), "{}", describe(&told));
+}

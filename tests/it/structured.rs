@@ -183,6 +183,12 @@ async fn a_restart_goes_on_with_the_agents_own_history() {
     );
     talk.ssh(&["kill", "talk"]);
     talk.ssh(&second);
+    let refused = talk.place.ssh(&[], &["restart", "talk"]).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("session second has that conversation already"),
+        "{}",
+        describe(&refused)
+    );
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ async fn a_key_without_approve_prompts_but_decides_nothing() {
 
 #[tokio::test]
 async fn a_program_of_json_lines_and_a_bare_one_are_agents_too() {
-    let lines = r#"echo '{"type":"ready"}'
+    let lines = r#"echo '{"type":"ready","session":"x1"}'
 while read -r line; do
   case $line in
     *'"type":"stop"'*) echo stopped >&2; exit 0;;
@@ -185,6 +185,7 @@ done"#;
     assert!(told.status.success() && String::from_utf8_lossy(&told.stdout).contains("may I?"), "{}", describe(&told));
     eventually("the program did it", || file.exists().then_some(()));
     std::fs::remove_file(&file).unwrap();
+    assert_eq!(talk.ssh(&["restart", "talk"]), "talk: restarted, new\n", "it has no history of its own");
     let mut watch = Watch::start(&talk.place, None, true).await;
     talk.ssh(&["kill", "talk"]);
     watch.until(|kind| matches!(kind, Kind::Log(log) if log.line == "stopped")).await;
@@ -205,7 +206,7 @@ done"#;
 
 #[tokio::test]
 async fn a_turn_and_a_request_end_at_their_configured_limits() {
-    let lines = r#"echo '{"type":"ready"}'
+    let lines = r#"echo '{"type":"ready","session":"x1"}'
 while read -r line; do
   case $line in
     *'"type":"interrupt"'*) echo '{"type":"complete","text":""}';;

@@ -63,7 +63,7 @@ impl SessionHandle {
 
     /// Hands a command to the agent. The audit entry is there before the agent hears of it.
     pub(crate) async fn command(&self, command: Command) -> Result<AgentReply, SessionError> {
-        for verb in needs(&command) {
+        for verb in needs(&command, self.session.is_structured()) {
             may(&self.grant, *verb, &self.session)?;
         }
         if matches!(command, Command::Prompt(_) | Command::CloseInput(_)) {
@@ -113,8 +113,10 @@ impl SessionHandle {
 }
 
 /// The rights that a command needs. A mode may be one in which nobody is asked any more, so it is as good as an approval.
-fn needs(command: &Command) -> &'static [Verb] {
+fn needs(command: &Command, is_structured: bool) -> &'static [Verb] {
     match command {
+        // In a terminal whoever may answer a question may answer any dialog.
+        Command::AnswerQuestion(_) if !is_structured => &[Verb::Prompt, Verb::Approve],
         Command::AnswerPermission(_) | Command::RevokeRule(_) => &[Verb::Approve],
         Command::SetMode(_) => &[Verb::Prompt, Verb::Approve],
         Command::Prompt(_)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::start::{from_spawner, reachable};
+use super::start::{from_spawner, may_choose, reachable};
 use super::{Router, SessionHandle};
 use crate::audit::{Entry, Event, Field};
 use crate::base::{Name, SessionId};
@@ -18,8 +18,6 @@ use crate::wire::v1::order::Body as OrderBody;
 const GRACE: Duration = Duration::from_secs(2);
 /// Until an ended session's host is gone, or a killed agent reported as ended.
 const END: Duration = Duration::from_secs(15);
-/// The option that names an agent's own conversation.
-const RESUME: &str = "resume";
 /// How often the table is looked at while a forgotten host goes.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -109,10 +107,9 @@ impl Router {
         let roots = self.account(&account).map(|account| account.roots.as_slice()).unwrap_or_default();
         let place = super::directory::below(roots, &summary.directory)?;
         let chosen = old.chosen();
-        let conversation = old.conversation();
-        let is_structured = old.is_structured();
-        // A person's own arguments say themselves what to go on with.
-        let by_option = !is_structured && !conversation.is_empty() && chosen.args.is_empty();
+        may_choose(grant, self.careful_of(&summary.agent), &chosen.options, &chosen.args)?;
+        let resume = old.conversation();
+        self.conversation_is_free(&account, &resume, Some(&old))?;
         let order = v1::Start {
             session_id: summary.session_id,
             account: summary.account,
@@ -125,10 +122,9 @@ impl Router {
             args: chosen.args,
             name: summary.name,
             creator: grant.who().to_owned(),
-            resume: if is_structured { conversation.clone() } else { String::new() },
+            resume,
             ..v1::Start::default()
         };
-        let by_option = by_option && self.check_going_on(&order, &conversation).await?;
         self.check(&order).await?;
         if !old.has_ended() {
             self.end(&old).await?;
@@ -137,10 +133,10 @@ impl Router {
         self.gone(&old).await?;
         // Whole only now, where the link to the host was young.
         let chosen = old.chosen();
-        let options = if by_option { going_on(chosen.options, &conversation) } else { chosen.options };
-        let order = v1::Start { options, args: chosen.args, ..order };
-        let with_history = by_option || !order.resume.is_empty();
+        let order = v1::Start { options: chosen.options, args: chosen.args, ..order };
+        let with_history = !order.resume.is_empty();
         let session = self.launch(order, old.id()).await?;
+        session.was_started()?;
         Ok((self.handle(session, grant), with_history))
     }
 
@@ -152,16 +148,6 @@ impl Router {
             (AnswerBody::Done(_) | AnswerBody::Started(_), _) => Ok(()),
             (AnswerBody::Refused(refused), _) => Err(from_spawner(refused)),
             _ => Err(SessionError::NoSpawner),
-        }
-    }
-
-    /// Whether the agent takes its conversation as an option, which in a terminal is the only way.
-    async fn check_going_on(&self, order: &v1::Start, conversation: &str) -> Result<bool, SessionError> {
-        let options = going_on(order.options.clone(), conversation);
-        match self.check(&v1::Start { options, ..order.clone() }).await {
-            Ok(()) => Ok(true),
-            Err(SessionError::Refused { code: "bad-option", .. }) => Ok(false),
-            Err(error) => Err(error),
         }
     }
 
@@ -185,7 +171,7 @@ impl Router {
     }
 
     /// Lets an ended session's host go and waits until it is no more.
-    async fn gone(&self, session: &Session) -> Result<(), SessionError> {
+    pub(super) async fn gone(&self, session: &Session) -> Result<(), SessionError> {
         // A link that is down already is as good as told.
         let _ = session.forget();
         let id: SessionId = session.id();
@@ -196,10 +182,4 @@ impl Router {
         };
         tokio::time::timeout(END, gone).await.map_err(|_| SessionError::Late("the session's host"))
     }
-}
-
-fn going_on(mut options: Vec<v1::Option>, conversation: &str) -> Vec<v1::Option> {
-    options.retain(|option| option.name != RESUME);
-    options.push(v1::Option { name: RESUME.to_owned(), value: conversation.to_owned() });
-    options
 }

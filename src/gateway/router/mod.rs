@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::audit::{Event, Field};
 use crate::base::{AccountName, Name, SessionId};
+use crate::config::CarefulOption;
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::journal::Journal;
@@ -42,6 +43,8 @@ pub(crate) struct Places {
     pub(crate) accounts: Vec<AccountRoots>,
     /// The mode that an agent has when nobody says one.
     pub(crate) first_modes: HashMap<Name, String>,
+    /// Options by which an agent may ask less.
+    pub(crate) careful: HashMap<Name, Vec<CarefulOption>>,
 }
 
 /// See the module. Cheap to clone.
@@ -53,6 +56,7 @@ struct Inner {
     sessions: Mutex<HashMap<SessionId, Session>>,
     accounts: Vec<AccountRoots>,
     first_modes: HashMap<Name, String>,
+    careful: HashMap<Name, Vec<CarefulOption>>,
     /// One start at a time for each account: two of the same name or directory cannot race.
     starting: HashMap<AccountName, Semaphore>,
     hosts: OwnedFd,
@@ -70,9 +74,10 @@ pub(crate) struct SessionHandle {
 
 impl Router {
     pub(crate) fn new(places: Places, hosts: OwnedFd, spawner: Spawner, journal: Journal) -> Self {
-        let Places { accounts, first_modes } = places;
+        let Places { accounts, first_modes, careful } = places;
         let starting = accounts.iter().map(|account| (account.name.clone(), Semaphore::new(1))).collect();
-        Self(Arc::new(Inner { sessions: Mutex::default(), accounts, first_modes, starting, hosts, spawner, journal }))
+        let sessions = Mutex::default();
+        Self(Arc::new(Inner { sessions, accounts, first_modes, careful, starting, hosts, spawner, journal }))
     }
 
     /// The sessions that this grant may see, oldest first.

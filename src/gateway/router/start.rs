@@ -7,6 +7,7 @@ use super::directory::{Below, below};
 use super::{Router, SessionHandle};
 use crate::audit::{Event, Field};
 use crate::base::{AccountName, Name, SessionId, WinSize};
+use crate::config::CarefulOption;
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::session::Session;
@@ -60,7 +61,8 @@ impl Router {
         {
             return Ok((self.handle(session, grant), false));
         }
-        self.conversation_is_free(&account, &request)?;
+        let resumed = request.options.iter().find(|(name, _)| name == "resume").map(|(_, id)| id.as_str());
+        self.conversation_is_free(&account, resumed.unwrap_or_default(), None)?;
         grant.count_start()?;
         let living = self.of_account(&account).iter().filter(|session| !session.has_ended()).count();
         if living >= roots.max_sessions as usize {
@@ -77,8 +79,16 @@ impl Router {
             .text(Field::Directory, &place.absolute);
         self.0.journal.append(&entry)?;
         let order = order(grant, id, &agent, &name, place, &request);
-        match self.launch(order, id).await {
-            Ok(session) => Ok((self.handle(session, grant), true)),
+        let launched = match self.launch(order, id).await {
+            Ok(session) => match session.was_started() {
+                Ok(()) => return Ok((self.handle(session, grant), true)),
+                // Nothing ran, so there is nothing to look at.
+                Err(error) => self.gone(&session).await.and(Err(error)),
+            },
+            Err(error) => Err(error),
+        };
+        match launched {
+            Ok(()) => Err(SessionError::HostGone),
             Err(error) => {
                 let entry = grant
                     .entry(Event::SessionFailed)
@@ -105,13 +115,20 @@ impl Router {
         }
     }
 
-    /// Agents do not lock their conversations: two that go on with one would write over each other.
-    fn conversation_is_free(&self, account: &AccountName, request: &StartRequest) -> Result<(), SessionError> {
-        let Some((_, id)) = request.options.iter().find(|(name, id)| name == "resume" && !id.is_empty()) else {
+    /// Agents do not lock their conversations: two that go on with one would write over each other. `but`: is about to end.
+    pub(super) fn conversation_is_free(
+        &self,
+        account: &AccountName,
+        conversation: &str,
+        but: Option<&Session>,
+    ) -> Result<(), SessionError> {
+        if conversation.is_empty() {
             return Ok(());
+        }
+        let has = |session: &&Session| {
+            !session.has_ended() && but.is_none_or(|but| !but.is(session)) && session.has_conversation(conversation)
         };
-        let of = self.of_account(account);
-        match of.iter().find(|session| !session.has_ended() && session.has_conversation(id)).and_then(Session::name) {
+        match self.of_account(account).iter().find(has).and_then(Session::name) {
             None => Ok(()),
             Some(name) => {
                 let message = format!("session {name} has that conversation already: attach to it, or kill it first");
@@ -127,14 +144,15 @@ impl Router {
         if mode != "structured" {
             grant.may_terminal()?;
         }
-        let asks = |value: &str| matches!(value, "" | "default" | "plan");
-        // A free tail can say the same in other words.
-        if !request.args.is_empty()
-            || request.options.iter().any(|(name, value)| name == "permission-mode" && !asks(value))
-        {
-            grant.may_approve()?;
-        }
-        Ok(())
+        let options =
+            request.options.iter().map(|(name, value)| v1::Option { name: name.clone(), value: value.clone() });
+        may_choose(grant, self.careful_of(agent.as_str()), &options.collect::<Vec<_>>(), &request.args)
+    }
+
+    /// The agent's options by which less may be asked.
+    pub(super) fn careful_of(&self, agent: &str) -> &[CarefulOption] {
+        let known = self.0.careful.iter().find(|(name, _)| name.as_str() == agent);
+        known.map(|(_, options)| options.as_slice()).unwrap_or_default()
     }
 
     fn last_typed(&self, grant: &LiveGrant, agent: &Name, place: &Below) -> Option<Session> {
@@ -160,6 +178,23 @@ impl Router {
         grant.may(Verb::Start, &Subject { account: &account, agent, session: Some(&name) })?;
         Ok(name)
     }
+}
+
+/// Whether somebody may start an agent with this: what may make it ask less is as good as an approval, and a free tail can say anything.
+pub(super) fn may_choose(
+    grant: &LiveGrant,
+    careful: &[CarefulOption],
+    options: &[v1::Option],
+    args: &[String],
+) -> Result<(), SessionError> {
+    let asks_less = |option: &v1::Option| {
+        let known = careful.iter().find(|known| known.name == option.name);
+        known.is_some_and(|known| !known.asks.contains(&option.value))
+    };
+    if !args.is_empty() || options.iter().any(asks_less) {
+        grant.may_approve()?;
+    }
+    Ok(())
 }
 
 fn order(

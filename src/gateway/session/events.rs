@@ -54,6 +54,11 @@ impl Session {
     /// The agent's own id of a conversation that has begun; empty otherwise.
     pub(crate) fn conversation(&self) -> String {
         let Some(agent) = self.agent_summary() else { return String::new() };
+        // Others have no history of their own, whatever id they say.
+        let driver = self.lock().summary.driver.clone();
+        if [DriverKind::Lines, DriverKind::Pipe].iter().any(|kind| kind.as_str() == driver) {
+            return String::new();
+        }
         // An agent that was killed in its first turn may have kept nothing of it.
         let has_history = |started: &v1::AgentStarted| agent.turns_ended > 0 || started.resumed;
         agent.started.filter(has_history).map(|started| started.agent_session).unwrap_or_default()

@@ -99,6 +99,11 @@ impl Session {
         self.lock().ended.is_some()
     }
 
+    /// An error when its agent could not be executed; a host is heard only once it knows.
+    pub(crate) fn was_started(&self) -> Result<(), SessionError> {
+        self.lock().was_started()
+    }
+
     /// An error that says how it ended, once it has.
     pub(crate) fn must_live(&self) -> Result<(), SessionError> {
         self.lock().must_live()

@@ -126,6 +126,15 @@ impl State {
         Err(self.summary.name.parse().map_or_else(SessionError::from, |name| SessionError::Ended { name, how }))
     }
 
+    pub(super) fn was_started(&self) -> Result<(), SessionError> {
+        let Some(How::NotStarted(why)) = self.summary.exit.as_ref().and_then(|exit| exit.how.as_ref()) else {
+            return Ok(());
+        };
+        let (agent, why) = (printable(&self.summary.agent, REASON), printable(why, REASON));
+        let message = format!("agent {agent} could not be started: {why}: install it or correct its command");
+        Err(SessionError::Refused { code: "launch-failed", message })
+    }
+
     /// With why, where that is known: whoever starts it again should have mended it before.
     fn how_it_ended(&self) -> String {
         let exit = self.summary.exit.as_ref().and_then(|exit| exit.how.as_ref());

@@ -182,7 +182,7 @@ impl Desk<'_> {
                 Box::pin(opening(number, async move { load(&router, &grant, &session).await }))
             }
             Job::Act { number, act: Act::Command { session, command } } => Box::pin(async move {
-                let found = router.find(&grant, &session, Right::View);
+                let found = grant.count_message().and_then(|()| router.find(&grant, &session, Right::View));
                 let result = match found {
                     Ok(session) => finished(async move { session.command(command).await }).await,
                     Err(error) => Err(error),

@@ -32,7 +32,7 @@ impl Status {
     /// EX_NOPERM: the key was taken away.
     pub(super) const REVOKED: Self = Self::Code(77);
     /// As a shell says it of a program that it cannot run.
-    const NOT_STARTED: Self = Self::Code(126);
+    const NOT_STARTED: Self = Self::Code(127);
 
     /// The agent's own end where something else was wanted of it: never a success.
     pub(super) fn of_failed(exit: &Exit) -> Self {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Core, Effect, Now};
+use crate::wire::v1::exit::How;
 use crate::wire::v1::to_gateway::Body;
 use crate::wire::v1::{Exit, HostEnded, InputRefusal, InputRefused, State};
 
@@ -49,6 +50,8 @@ impl Phase {
 impl Core {
     pub(super) fn exited(&mut self, exit: Exit, now: Now, effects: &mut Vec<Effect>) {
         match self.phase {
+            // Nothing ran that could have said anything.
+            Phase::Running { .. } if matches!(exit.how, Some(How::NotStarted(_))) => self.end(exit, now, effects),
             Phase::Running { look_again: Some(_) } => self.end(exit, now, effects),
             Phase::Running { look_again: None } => self.phase = Phase::Draining { exit, until: now.at + DRAIN },
             // The first news counts: a program that could not be started also exits.

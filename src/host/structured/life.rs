@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Effect, Structured, error_line, take_line};
 use crate::host::core::Now;
+use crate::wire::v1::exit::How;
 use crate::wire::v1::to_gateway::Body;
 use crate::wire::v1::{Exit, HostEnded, InputRefusal, State};
 
@@ -38,6 +39,8 @@ impl Phase {
 impl Structured {
     pub(super) fn exited(&mut self, exit: Exit, now: Now, effects: &mut Vec<Effect>) {
         match self.phase {
+            // Nothing ran that could have said anything.
+            Phase::Running if matches!(exit.how, Some(How::NotStarted(_))) => self.end(exit, now, effects),
             Phase::Running if self.output_open => self.phase = Phase::Draining { exit, until: now.at + DRAIN },
             Phase::Running => self.end(exit, now, effects),
             // The first news counts: a program that could not be started also exits.
