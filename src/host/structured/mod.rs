@@ -41,14 +41,14 @@ const LOG_LINES: usize = 64;
 const LOG_CHARACTERS: usize = 300;
 
 /// What is spoken with the agent that a launch describes; none for a driver that this host does not have.
-pub(super) fn conversation(launch: &v1::Launch) -> Option<Conversation> {
+pub(super) fn conversation(launch: &v1::Launch, log_id: LogId) -> Option<Conversation> {
     let wanted = launch.structured.as_ref()?;
     let id = ConversationId { id: wanted.conversation.clone(), resume: wanted.resume };
     let directory = launch.session.as_ref().map(|session| session.directory.as_str()).unwrap_or_default();
     let kind = DriverKind::ALL.into_iter().find(|kind| kind.as_str() == wanted.driver)?;
     let limit = |millis: u64| (millis > 0).then_some(millis);
     let patience = Patience { turn: limit(wanted.turn_ms), request: limit(wanted.request_ms) };
-    Some(Conversation::new(driver_of(kind, &id, directory), patience))
+    Some(Conversation::new(driver_of(kind, &id, directory, *log_id.as_bytes()), patience))
 }
 
 /// Something to be done outside, at once and in order.
