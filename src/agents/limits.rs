@@ -16,6 +16,8 @@ pub const TEXT_OUT: usize = 16 * 1024;
 pub const LOG_LINE: usize = 4 * 1024;
 /// A short text (names, titles, reasons) that an agent or client sends.
 pub const SHORT_TEXT: usize = 1024;
+/// A path; Linux takes none that is longer.
+pub const PATH: usize = 4096;
 /// Things in one list of an event (tools, models, plan entries, options): above what real agents have.
 pub const LIST: usize = 256;
 
@@ -32,10 +34,25 @@ pub const PROMPTS_KNOWN: usize = 1024;
 pub const REQUESTS_OPEN: usize = 64;
 /// The input of one request: it must be shown whole, hashed, and fit beside others in the ring.
 pub const REQUEST_INPUT: usize = 1024 * 1024;
-/// The inputs of all open requests together.
+/// All open requests together, as a viewer's first look carries them: the largest, whose command is shown beside its input, and
+/// some others.
 pub const REQUESTS_INPUT: usize = 4 * 1024 * 1024;
+/// A viewer's first look, which must always be whole: the open requests with the option that the session adds to each, a plan (one
+/// input), what the agent can do, the rules and the prompts, whose parts are bounded above and at their drivers.
+pub const SUMMARY: usize = 8 * 1024 * 1024;
+const _: () = {
+    let asked = REQUESTS_INPUT + REQUESTS_OPEN * 4 * SHORT_TEXT;
+    // Tools and commands have a name each, modes and models three texts.
+    let started = 8 * LIST * SHORT_TEXT;
+    let others = (RULES + PROMPT_QUEUE + 1) * 4 * SHORT_TEXT;
+    assert!(asked + REQUEST_INPUT + started + others <= SUMMARY);
+};
 /// A command or path that a rule may be made of: what a person can judge by its one line.
 pub const RULE_TEXT: usize = 2 * 1024;
+/// What an agent may leave unread before its output waits: more than a prompt (whose characters may take six bytes each) and the
+/// answers to all open requests, so that people's words alone never hold an agent back that reads only when it has said all.
+pub const UNREAD: usize = 8 * 1024 * 1024;
+const _: () = assert!(REQUESTS_INPUT + 6 * PROMPT_TEXT < UNREAD);
 /// Closed requests whose outcome is remembered for those who answer late.
 pub const REQUESTS_CLOSED: usize = 256;
 /// Rules of one session: a person reads the list.

@@ -17,6 +17,7 @@ pub mod prepare;
 #[cfg(any(test, fuzzing))]
 pub mod recording;
 mod structured;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Recordings of real agents, and what must hold for any bytes in their place; read by tests and fuzz targets (`fuzz/`), never by the program.
 //!
-//! Of each line: behind `< ` what the agent took, behind `> ` what was asked of its driver (one verb), else what the agent said.
+//! Of each line: behind `< ` what the agent took, behind `> ` what was asked of its driver (one verb; `ask-N` is the session's Nth
+//! request), else what the agent said.
 
 #![allow(clippy::panic, reason = "a broken promise ends a test or a fuzz target")]
 
@@ -10,9 +11,12 @@ use serde_json::Value;
 
 use super::conversation::{Act, Conversation, Patience};
 use super::driver::{Command, Millis};
-use super::limits::LINE;
+use super::limits::{LINE, SUMMARY};
+use super::waiting::Ids;
 use super::{ConversationId, DriverKind, driver_of};
+use crate::wire::encode_summary;
 use crate::wire::v1::agent_command::Command as Wanted;
+use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
     AgentCommand, AnswerPermission, AnswerQuestion, Interrupt, Prompt, QuestionAnswer, SetAgentMode, SetModel,
 };
@@ -38,6 +42,9 @@ pub fn steps(recording: &[u8]) -> impl Iterator<Item = Step<'_>> {
     })
 }
 
+/// The session of every recording has this log id.
+pub const SEED: [u8; 16] = [0; 16];
+
 /// What was asked; none where the text says nothing that can be.
 pub fn command(text: &[u8]) -> Option<Command> {
     let value: Value = serde_json::from_slice(text).ok()?;
@@ -46,11 +53,13 @@ pub fn command(text: &[u8]) -> Option<Command> {
     let whole = || of.as_str().map(str::to_owned);
     Some(match verb.as_str() {
         "prompt" => Command::Prompt { id: field("id")?, text: field("text")? },
-        "permission" => Command::Permission { id: field("id")?, option: field("option")?, reason: field("reason")? },
+        "permission" => {
+            Command::Permission { id: numbered(field("id")?), option: field("option")?, reason: field("reason")? }
+        }
         "question" => {
             let answers = of.get("answers")?.as_object()?.iter();
             let answers = answers.filter_map(|(text, said)| Some((text.clone(), said.as_str()?.to_owned())));
-            Command::Question { id: field("id")?, answers: answers.collect() }
+            Command::Question { id: numbered(field("id")?), answers: answers.collect() }
         }
         "interrupt" => Command::Interrupt,
         "mode" | "set_permission_mode" => Command::SetMode(whole()?),
@@ -59,16 +68,30 @@ pub fn command(text: &[u8]) -> Option<Command> {
     })
 }
 
+/// The id that a driver makes for the session's request of this number, from 1.
+pub fn request(number: usize) -> String {
+    let mut ids = Ids::new(SEED);
+    (1..number).for_each(|_| drop(ids.make()));
+    ids.make()
+}
+
+fn numbered(id: String) -> String {
+    // Any text may stand here; no recording asks as often.
+    let number = id.strip_prefix("ask-").and_then(|number| number.parse().ok()).filter(|number| *number < 100);
+    number.map_or(id, request)
+}
+
 /// Plays any bytes as a recording to a session of this kind. Panics where a promise is broken: every line for the agent is one line and
-/// (but for a pipe) JSON, and nothing is allowed before somebody has answered.
+/// (but for a pipe) JSON, nothing is allowed before somebody has answered, no id names two requests, and a viewer's first look is whole.
 pub fn survives(kind: DriverKind, bytes: &[u8]) {
     let id = ConversationId { id: "00000000-0000-4000-8000-000000000077".to_owned(), resume: false };
     let patience = Patience { turn: Some(60_000), request: Some(30_000) };
     let mut session = Session {
-        conversation: Conversation::new(driver_of(kind, &id, "/place/work"), patience),
+        conversation: Conversation::new(driver_of(kind, &id, "/place/work", SEED), patience),
         kind,
         allowing: BTreeSet::new(),
         is_answered: false,
+        ids: BTreeSet::new(),
     };
     let mut now: Millis = 1_000;
     let acts = session.conversation.start(now);
@@ -102,6 +125,8 @@ struct Session {
     allowing: BTreeSet<String>,
     /// Somebody has answered something.
     is_answered: bool,
+    /// Of all requests so far.
+    ids: BTreeSet<String>,
 }
 
 impl Session {
@@ -152,9 +177,16 @@ impl Session {
         }
     }
 
-    fn look(&self, acts: Vec<Act>) {
+    fn look(&mut self, acts: Vec<Act>) {
         for act in acts {
-            let Act::Write(line) = act else { continue };
+            let line = match act {
+                Act::Write(line) => line,
+                Act::Event(event) => {
+                    self.names(event.kind);
+                    continue;
+                }
+                Act::CloseInput => continue,
+            };
             if self.kind == DriverKind::Pipe {
                 continue;
             }
@@ -164,6 +196,18 @@ impl Session {
                 .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line)));
             assert!(self.is_answered || !self.allows(&value), "nobody has answered: {value}");
         }
+    }
+
+    fn names(&mut self, kind: Option<Kind>) {
+        let id = match kind {
+            Some(Kind::PermissionAsked(asked)) => asked.id,
+            Some(Kind::QuestionAsked(asked)) => asked.id,
+            _ => return,
+        };
+        let length = encode_summary(&self.conversation.summary()).len();
+        assert!(length <= SUMMARY, "a first look of {length} bytes");
+        assert!(!self.ids.contains(&id), "{id} names two requests");
+        self.ids.insert(id);
     }
 
     /// Whether the agent would take this for leave.
@@ -214,10 +258,11 @@ mod tests {
     fn leave_that_nobody_gave_is_found() {
         let id = ConversationId { id: "x".to_owned(), resume: false };
         let session = |kind| Session {
-            conversation: Conversation::new(driver_of(kind, &id, "/"), Patience::default()),
+            conversation: Conversation::new(driver_of(kind, &id, "/", SEED), Patience::default()),
             kind,
             allowing: BTreeSet::from(["yes".to_owned()]),
             is_answered: false,
+            ids: BTreeSet::new(),
         };
         for (kind, line) in [
             (DriverKind::Claude, r#"{"response":{"response":{"behavior":"allow"}}}"#),

@@ -81,13 +81,13 @@ impl ConversationId {
     }
 }
 
-/// What speaks with an agent of this kind.
-pub fn driver_of(kind: DriverKind, conversation: &ConversationId, directory: &str) -> Box<dyn Driver> {
+/// What speaks with an agent of this kind. `seed`: the id of the session's log, of which ids of requests are made.
+pub fn driver_of(kind: DriverKind, conversation: &ConversationId, directory: &str, seed: [u8; 16]) -> Box<dyn Driver> {
     match kind {
-        DriverKind::Claude => Box::new(claude::Claude::new(conversation.of_claude(), directory)),
+        DriverKind::Claude => Box::new(claude::Claude::new(conversation.of_claude(), directory, seed)),
         // The others make their own ids of new conversations.
-        DriverKind::Acp => Box::new(Acp::new(directory, conversation.resume.then_some(&conversation.id))),
-        DriverKind::Lines => Box::new(Lines::new(directory)),
+        DriverKind::Acp => Box::new(Acp::new(directory, conversation.resume.then_some(&conversation.id), seed)),
+        DriverKind::Lines => Box::new(Lines::new(directory, seed)),
         DriverKind::Pipe => Box::new(Pipe::new(directory)),
     }
 }

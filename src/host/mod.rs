@@ -137,7 +137,7 @@ fn serve(args: &HostArgs) -> Result<(), HostError> {
         Ends::Pipes([input, output, error]) => {
             let pipe = |number| Pipe::new(take(number)?).map_err(os("use a pipe"));
             let pipes = [pipe(input)?, pipe(output)?, pipe(error)?];
-            let conversation = structured::conversation(&launch).ok_or(HostError::Driver)?;
+            let conversation = structured::conversation(&launch, log_id).ok_or(HostError::Driver)?;
             let core = Structured::new(launch, conversation, log_id, args.ring, event_loop::now());
             tell_ready();
             EventLoop::new(Pipes::new(core, pipes), outside).run()

@@ -10,14 +10,12 @@ use serde_json::value::RawValue;
 use super::inbound::{Block, Call, CallMeta, Location, Piece, parsed, read};
 use crate::agents::event::{Made, clip, head};
 use crate::agents::few::Few;
-use crate::agents::limits::{RAW_KEPT, SHORT_TEXT, TEXT_KEPT};
+use crate::agents::limits::{PATH, RAW_KEPT, SHORT_TEXT, TEXT_KEPT};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{Diff, ToolCall, ToolCallUpdate, ToolKind, ToolLocation, ToolStatus};
 
 /// The longest title, in characters.
 const TITLE: usize = 120;
-/// A path; Linux takes none that is longer.
-pub(super) const PATH: usize = 4096;
 /// Calls of which is remembered what they are: agents run a handful at once. The oldest is forgotten.
 pub(super) const RUNNING: usize = 1024;
 /// Inputs of running calls that are remembered, together: a request for leave may name its call alone.

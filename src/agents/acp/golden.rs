@@ -32,7 +32,7 @@ pub(super) fn driver(name: &str) -> Acp {
         "opencode-load-unknown" => Some("ses_000000000000AAAAAAAAAAAAAA"),
         _ => None,
     };
-    Acp::new("/place/work", resume)
+    Acp::new("/place/work", resume, recording::SEED)
 }
 
 pub(super) fn command(text: &str) -> Command {

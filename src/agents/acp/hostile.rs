@@ -8,6 +8,7 @@ use super::golden::{command, driver, recordings};
 use super::{Acp, Phase};
 use crate::agents::driver::{Command, Condition, Driver, Effect, Effects, Refused};
 use crate::agents::limits::{HANDSHAKE, INTERRUPT, REQUESTS_OPEN};
+use crate::agents::recording::{SEED, request};
 use crate::wire::v1::agent_event::Kind;
 
 fn line(agent: &mut Acp, now: u64, value: Value) -> Effects {
@@ -50,7 +51,7 @@ fn introduced(agent: &mut Acp) -> Effects {
 }
 
 fn ready() -> Acp {
-    let mut agent = Acp::new("/place", None);
+    let mut agent = Acp::new("/place", None, SEED);
     introduced(&mut agent);
     let modes = json!({"currentModeId": "ask", "availableModes": [{"id": "ask", "name": "Ask"}, {"id": "plan", "name": "P"},
         {"id": "bypassPermissions", "name": "All"}]});
@@ -81,7 +82,7 @@ fn update(update: Value) -> Value {
 fn another_version_is_refused_with_its_name_and_nothing_hangs() {
     for (version, said) in [(json!(0), "\"0\""), (json!(2), "\"2\""), (json!("1.0"), "1.0"), (Value::Null, "\"null\"")]
     {
-        let mut agent = Acp::new("/place", None);
+        let mut agent = Acp::new("/place", None, SEED);
         agent.start(1);
         let effects = line(&mut agent, 2, json!({"id": 1, "result": {"protocolVersion": version}}));
         assert!(effects.contains(&Effect::CloseInput), "{version}");
@@ -95,7 +96,7 @@ fn another_version_is_refused_with_its_name_and_nothing_hangs() {
 
 #[test]
 fn silence_is_visible_at_every_step() {
-    let mut agent = Acp::new("/place", None);
+    let mut agent = Acp::new("/place", None, SEED);
     agent.start(1);
     assert_eq!(agent.wake(), Some(1 + HANDSHAKE));
     assert!(agent.tick(HANDSHAKE).is_empty());
@@ -104,7 +105,7 @@ fn silence_is_visible_at_every_step() {
     assert_eq!(agent.wake(), None);
     assert!(matches!(agent.command(2, prompt("p1")), Err(Refused::Busy(_))));
 
-    let mut agent = Acp::new("/place", Some("s"));
+    let mut agent = Acp::new("/place", Some("s"), SEED);
     introduced(&mut agent);
     // History that comes keeps the wait alive.
     line(&mut agent, 20_000, update(json!({"sessionUpdate": "x"})));
@@ -125,7 +126,7 @@ fn silence_is_visible_at_every_step() {
 
 #[test]
 fn a_missing_login_is_shown_and_the_next_prompt_tries_again() {
-    let mut agent = Acp::new("/place", None);
+    let mut agent = Acp::new("/place", None, SEED);
     introduced(&mut agent);
     let refusal = json!({"code": -32000, "message": "Authentication required"});
     let effects = line(&mut agent, 3, json!({"id": 2, "error": refusal}));
@@ -164,21 +165,21 @@ fn nothing_is_approved_without_an_answer() {
     let asked = line(&mut agent, 5, ask(json!(0), options.clone()));
     assert!(writes(&asked).is_empty());
     let Some(Kind::PermissionAsked(asked)) = kinds(asked).pop() else { panic!() };
-    assert_eq!((asked.command.as_str(), asked.id.as_str(), asked.digest.len()), ("rm -r .", "ask-1", 64));
+    assert_eq!((asked.command.as_str(), asked.id.as_str(), asked.digest.len()), ("rm -r .", request(1).as_str(), 64));
     assert_eq!(asked.summary, "execute: rm -r .");
     // What the agent would remember by itself is not offered: rules are the session's.
     assert_eq!(asked.options.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["allow-once", "reject-once"]);
     let decide = |agent: &mut Acp, id: &str, option: &str| {
         agent.command(6, Command::Permission { id: id.into(), option: option.into(), reason: String::new() })
     };
-    assert_eq!(decide(&mut agent, "ask-2", "allow-once").unwrap_err().code(), "no-such-permission");
-    assert_eq!(decide(&mut agent, "ask-1", "yes").unwrap_err().code(), "no-such-option");
-    let answer = decide(&mut agent, "ask-1", "reject-once").unwrap();
+    assert_eq!(decide(&mut agent, &request(2), "allow-once").unwrap_err().code(), "no-such-permission");
+    assert_eq!(decide(&mut agent, &request(1), "yes").unwrap_err().code(), "no-such-option");
+    let answer = decide(&mut agent, &request(1), "reject-once").unwrap();
     assert_eq!(writes(&answer)[0]["result"]["outcome"]["optionId"], "no");
-    assert_eq!(decide(&mut agent, "ask-1", "allow-once").unwrap_err().code(), "no-such-permission");
+    assert_eq!(decide(&mut agent, &request(1), "allow-once").unwrap_err().code(), "no-such-permission");
     // Without a way to reject there is one all the same.
     line(&mut agent, 7, ask(json!(1), json!([{"optionId": "ever", "kind": "allow_always"}])));
-    let answer = decide(&mut agent, "ask-2", "reject-once").unwrap();
+    let answer = decide(&mut agent, &request(2), "reject-once").unwrap();
     assert_eq!(writes(&answer)[0]["result"]["outcome"]["outcome"], "cancelled");
     // An open one dies with its turn; after an interrupt nobody is asked.
     line(&mut agent, 8, ask(json!(2), options.clone()));
@@ -188,7 +189,7 @@ fn nothing_is_approved_without_an_answer() {
     assert_eq!(writes(&effects)[0]["result"]["outcome"]["outcome"], "cancelled");
     assert!(kinds(effects).is_empty());
     // Nor about what is history.
-    let mut agent = Acp::new("/place", Some("s"));
+    let mut agent = Acp::new("/place", Some("s"), SEED);
     introduced(&mut agent);
     let effects = line(&mut agent, 3, ask(json!(3), options));
     assert_eq!(writes(&effects)[0]["result"]["outcome"]["outcome"], "cancelled");

@@ -18,7 +18,8 @@ use serde_json::value::RawValue;
 
 use super::driver::{Command, Condition, Driver, Effect, Effects, Millis, Refused};
 use super::event::{Made, head};
-use super::limits::{HANDSHAKE, INTERRUPT, LINE};
+use super::limits::{HANDSHAKE, INTERRUPT, LINE, SHORT_TEXT};
+use super::waiting::Ids;
 use crate::wire::v1::{AgentStarted, AgentStream, StopReason, Usage};
 use calls::Calls;
 use inbound::{Failure, Message, read};
@@ -45,8 +46,8 @@ pub struct Acp {
     /// Requests made so far: their ids are numbers.
     requests: u64,
     pending: Vec<Pending>,
-    /// Requests for leave so far, and those without an answer.
-    permissions: u64,
+    ids: Ids,
+    /// Requests for leave without an answer.
     open: Vec<permission::Open>,
     turns: u64,
     turn: Option<Turn>,
@@ -105,8 +106,8 @@ impl Expects {
 
 impl Acp {
     /// Not started yet. `directory`: where it works, absolute. `resume`: the agent's own id of the conversation that is to
-    /// go on; none: a new one.
-    pub fn new(directory: &str, resume: Option<&str>) -> Self {
+    /// go on; none: a new one. `seed`: the id of the session's log.
+    pub fn new(directory: &str, resume: Option<&str>, seed: [u8; 16]) -> Self {
         let session = resume.unwrap_or_default().to_owned();
         let started = AgentStarted {
             agent_session: session.clone(),
@@ -124,7 +125,7 @@ impl Acp {
             settings: Settings::default(),
             requests: 0,
             pending: Vec::new(),
-            permissions: 0,
+            ids: Ids::new(seed),
             open: Vec::new(),
             turns: 0,
             turn: None,
@@ -183,7 +184,7 @@ impl Acp {
             (Some(_), None) => Some(()),
             (Some(method), Some(id)) => {
                 // JSON-RPC knows numbers and texts; an answer repeats the id, and must not repeat more.
-                if id.get().starts_with(['{', '[']) {
+                if id.get().starts_with(['{', '[']) || id.get().len() > SHORT_TEXT {
                     return None;
                 }
                 if method == "session/request_permission" {

@@ -3,12 +3,13 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::calls::{Known, PATH, locations, shown};
+use super::calls::{Known, locations, shown};
 use super::inbound::{Call, Choice, Wanted, read};
 use super::{Acp, Phase, outbound};
 use crate::agents::driver::Refused;
-use crate::agents::event::{Made, clip, digest, head};
-use crate::agents::limits::{LIST, REQUEST_INPUT, REQUESTS_OPEN, SHORT_TEXT};
+use crate::agents::event::{Made, clip, head};
+use crate::agents::limits::{LIST, PATH, REQUEST_INPUT, SHORT_TEXT};
+use crate::agents::waiting::{judged, room};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{Closing, OptionKind, PermissionAsked, PermissionClosed, PermissionOption, ToolKind};
 
@@ -17,6 +18,8 @@ pub(super) struct Open {
     /// Ours: the agents' own ids are numbers that begin anew.
     id: String,
     request: Box<RawValue>,
+    /// Of all that people see of it.
+    length: usize,
     options: Vec<Offered>,
 }
 
@@ -41,37 +44,39 @@ impl Acp {
         if is_over || !matches!(self.phase, Phase::Ready) {
             return made.write(outbound::decision(request, None));
         }
-        if let Some(why) = self.unbearable(request, &wanted) {
-            made.write(outbound::decision(request, None));
-            return made.remark(&format!("a request for leave was refused: {why}"));
-        }
-        self.permissions += 1;
-        let id = format!("ask-{}", self.permissions);
         let options = offered(wanted.options.0);
-        let said = options.iter().map(|one| one.option.clone()).collect();
-        let asked = self.question(&id, &call, wanted.tool_call, said);
-        made.event(Kind::PermissionAsked(asked));
-        self.open.push(Open { id, request: request.to_owned(), options });
+        match self.question(request, &call, wanted.tool_call, &options) {
+            Ok((id, asked, length)) => {
+                made.event(asked);
+                self.open.push(Open { id, request: request.to_owned(), length, options });
+            }
+            Err(why) => {
+                made.write(outbound::decision(request, None));
+                made.remark(&format!("a request for leave was refused: {why}"));
+            }
+        }
     }
 
-    /// Why nobody can be asked this.
-    fn unbearable(&self, request: &RawValue, wanted: &Wanted<'_>) -> Option<String> {
-        let length = wanted.tool_call.get().len();
+    /// What people are asked and how long it is, or why nobody can be asked this.
+    fn question(
+        &mut self,
+        request: &RawValue,
+        call: &Call<'_>,
+        whole: &RawValue,
+        options: &[Offered],
+    ) -> Result<(String, Kind, usize), String> {
+        let length = whole.get().len();
         if length > REQUEST_INPUT {
-            return Some(format!("it has {length} bytes; nobody can judge more than {REQUEST_INPUT}"));
+            return Err(format!("it has {length} bytes; nobody can judge more than {REQUEST_INPUT}"));
         }
-        if self.open.len() >= REQUESTS_OPEN {
-            return Some(format!("{REQUESTS_OPEN} requests are open already"));
+        if self.open.iter().any(|open| open.request.get() == request.get()) {
+            return Err("its id is taken".to_owned());
         }
-        let is_taken = self.open.iter().any(|open| open.request.get() == request.get());
-        (is_taken || request.get().len() > SHORT_TEXT).then(|| "its id is taken or too long".to_owned())
-    }
-
-    fn question(&self, id: &str, call: &Call<'_>, whole: &RawValue, options: Vec<PermissionOption>) -> PermissionAsked {
         let mut known = self.calls.find(&call.tool_call_id).cloned().unwrap_or_default();
         known.learn(call);
         // The input as it is asked about, else as it was told before, else all that the agent says here.
         let input = known.input.as_deref().or(call.raw_input.map(RawValue::get)).unwrap_or(whole.get()).to_owned();
+        let digest = judged(&input)?;
         let fields: Value = serde_json::from_str(&input).unwrap_or_default();
         let command = command(&known, &fields);
         // A title is what the agent says of its call; a command is what would run.
@@ -80,22 +85,25 @@ impl Acp {
             (true, false) => known.title.clone(),
             (true, true) => known.tool().to_owned(),
         };
-        PermissionAsked {
-            id: id.to_owned(),
+        let id = self.ids.make();
+        let asked = Kind::PermissionAsked(PermissionAsked {
+            id: id.clone(),
             turn: self.turn.as_ref().map_or(0, |turn| turn.number),
             tool: known.tool().to_owned(),
             tool_call_id: clip(call.tool_call_id.clone(), SHORT_TEXT),
             kind: known.kind.into(),
-            digest: digest(&input).unwrap_or_default(),
+            digest,
             summary: summary(&known, &title),
             directory: self.started.directory.clone(),
-            options,
+            options: options.iter().map(|one| one.option.clone()).collect(),
             command,
             paths: paths(call, &fields),
             explanation: clip(shown(call).0, SHORT_TEXT),
             input,
             ..PermissionAsked::default()
-        }
+        });
+        let length = room(self.open.iter().map(|open| open.length), &asked)?;
+        Ok((id, asked, length))
     }
 
     /// Somebody has decided.

@@ -6,8 +6,9 @@ use super::asking::{self, ALLOW, NO_REASON, REJECT};
 use super::inbound::{Abilities, Answers, Asks, Input, Request, parsed};
 use super::{AGENT, Claude, Expects, MODES, Open, outbound};
 use crate::agents::driver::{Condition, Refused};
-use crate::agents::event::{Made, clip, digest, head};
-use crate::agents::limits::{REQUEST_INPUT, REQUESTS_INPUT, REQUESTS_OPEN, SHORT_TEXT};
+use crate::agents::event::{Made, clip, head};
+use crate::agents::limits::{PATH, SHORT_TEXT};
+use crate::agents::waiting::{judged, room};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
     AgentModel, Closing, ModeChanged, ModelChanged, PermissionClosed, Plan, QuestionAsked, QuestionClosed,
@@ -36,68 +37,65 @@ impl Claude {
         let id = line.request_id;
         let Some(request) = line.request else { return };
         if request.subtype != "can_use_tool" {
-            made.write(outbound::unknown(&id, &request.subtype));
-            return made
-                .remark(&format!("the agent asked for {}, which is not known here", head(&request.subtype, 64)));
+            let subtype = head(&request.subtype, 64);
+            made.write(outbound::unknown(&id, &subtype));
+            return made.remark(&format!("the agent asked for {subtype}, which is not known here"));
         }
         let input = request.input.unwrap_or(RawValue::NULL);
-        let digest = match self.may_ask(&id, input) {
-            Ok(digest) => digest,
+        let asked = self.may_ask(&id, input).and_then(|digest| {
+            let ours = self.ids.make();
+            let (asked, plan) = self.ask(&ours, &request, input, digest);
+            let length = room(self.open.values().map(|open| open.length), &asked)?;
+            Ok((ours, asked, plan, length))
+        });
+        let (ours, asked, plan, length) = match asked {
+            Ok(asked) => asked,
             Err(why) => {
                 made.write(outbound::deny(&id, &format!("Refused by the gateway: {why}.")));
                 return made.remark(&format!("{} was refused: {why}", head(&request.tool_name, 64)));
             }
         };
         self.works(made);
-        let is_question = self.ask(made, &id, &request, input, digest);
-        self.open.insert(id, Open { input: input.to_owned(), is_question });
+        let is_question = matches!(asked, Kind::QuestionAsked(_));
+        plan.into_iter().chain([asked]).for_each(|kind| made.event(kind));
+        self.open.insert(ours, Open { request_id: id, length, input: input.to_owned(), is_question });
     }
 
     /// The digest of a request that somebody can judge, or why nobody can.
     fn may_ask(&self, id: &str, input: &RawValue) -> Result<String, String> {
-        let length = input.get().len();
-        if length > REQUEST_INPUT {
-            return Err(format!("its input has {length} bytes; nobody can judge more than {REQUEST_INPUT}"));
+        if self.open.values().any(|open| open.request_id == id) {
+            return Err("its id is in use".to_owned());
         }
-        let held: usize = self.open.values().map(|open| open.input.get().len()).sum();
-        if self.open.len() >= REQUESTS_OPEN || held + length > REQUESTS_INPUT {
-            return Err(format!("{} requests are open already", self.open.len()));
-        }
-        if id.len() > SHORT_TEXT || self.open.contains_key(id) {
-            return Err("its id is in use or too long".to_owned());
-        }
-        digest(input.get()).ok_or_else(|| "its input is nested too deeply".to_owned())
+        judged(input.get())
     }
 
-    /// Says what the agent asks; true: a question with answers, not one for leave.
-    fn ask(&self, made: &mut Made<'_>, id: &str, request: &Request<'_>, raw: &RawValue, digest: String) -> bool {
+    /// What the agent asks: leave, or a question with answers; and the plan that it is about.
+    fn ask(&self, id: &str, request: &Request<'_>, raw: &RawValue, digest: String) -> (Kind, Option<Kind>) {
         let (turn, tool) = (self.number(), request.tool_name.as_str());
         let call = clip(request.tool_use_id.clone().unwrap_or_default(), SHORT_TEXT);
         if let Some(questions) = asking::questions(tool, raw) {
             let asked = QuestionAsked { id: id.to_owned(), turn, tool_call_id: call, questions, digest, deadline: 0 };
-            made.event(Kind::QuestionAsked(asked));
-            return true;
+            return (Kind::QuestionAsked(asked), None);
         }
         let mut asked = asking::permission(id, tool, raw, digest);
-        if tool == "ExitPlanMode"
-            && let Some(plan) = Input::read(Some(raw)).text("plan")
-        {
-            made.event(Kind::Plan(Plan { entries: Vec::new(), text: plan.to_owned() }));
-        }
+        let input = Input::read(Some(raw));
+        let plan = input.text("plan").filter(|_| tool == "ExitPlanMode");
+        let plan = plan.map(|plan| Kind::Plan(Plan { entries: Vec::new(), text: plan.to_owned() }));
+        let blocked = request.blocked_path.as_deref().map(|path| clip(path.to_owned(), PATH));
         let reasons = [&request.decision_reason, &request.description].into_iter().flatten();
-        let blocked = request.blocked_path.iter().map(|path| format!("touches {path}"));
-        let explanation: Vec<String> = reasons.cloned().chain(blocked).collect();
+        let touches = blocked.iter().map(|path| format!("touches {path}"));
+        let explanation: Vec<String> = reasons.cloned().chain(touches).collect();
         (asked.turn, asked.tool_call_id) = (turn, call);
         asked.directory.clone_from(&self.started.directory);
-        asked.paths.extend(request.blocked_path.clone());
+        asked.paths.extend(blocked);
         asked.explanation = clip(explanation.join("; "), SHORT_TEXT);
-        made.event(Kind::PermissionAsked(asked));
-        false
+        (Kind::PermissionAsked(asked), plan)
     }
 
     pub(super) fn taken_back(&mut self, made: &mut Made<'_>, line: Asks<'_>) {
-        let Some(open) = self.open.remove(&line.request_id) else { return };
-        let (id, outcome) = (line.request_id, Closing::Cancelled.into());
+        let ours = self.open.iter().find(|(_, open)| open.request_id == line.request_id).map(|(id, _)| id.clone());
+        let Some((id, open)) = ours.and_then(|id| self.open.remove_entry(&id)) else { return };
+        let outcome = Closing::Cancelled.into();
         let reason = "the agent took it back".to_owned();
         made.event(if open.is_question {
             Kind::QuestionClosed(QuestionClosed { id, outcome, reason, ..QuestionClosed::default() })
@@ -167,8 +165,8 @@ impl Claude {
         let open = self.open.get(id).filter(|open| !open.is_question);
         let open = open.ok_or_else(|| Refused::NoSuchRequest(head(id, 64)))?;
         let line = match option {
-            ALLOW => outbound::allow(id, &open.input),
-            REJECT => outbound::deny(id, if reason.is_empty() { NO_REASON } else { reason }),
+            ALLOW => outbound::allow(&open.request_id, &open.input),
+            REJECT => outbound::deny(&open.request_id, if reason.is_empty() { NO_REASON } else { reason }),
             other => {
                 let known = format!("{ALLOW}, {REJECT}");
                 return Err(Refused::NoSuchOption { id: head(id, 64), option: head(other, 64), known });
@@ -186,13 +184,16 @@ impl Claude {
         answers: &[(String, String)],
     ) -> Result<(), Refused> {
         let open = self.question(id)?;
-        made.write(outbound::answers(id, &open.input, answers));
+        made.write(outbound::answers(&open.request_id, &open.input, answers));
         Ok(())
     }
 
     pub(super) fn decline(&mut self, made: &mut Made<'_>, id: &str, reason: &str) -> Result<(), Refused> {
-        self.question(id)?;
-        made.write(outbound::deny(id, if reason.is_empty() { "The user does not answer." } else { reason }));
+        let open = self.question(id)?;
+        made.write(outbound::deny(
+            &open.request_id,
+            if reason.is_empty() { "The user does not answer." } else { reason },
+        ));
         Ok(())
     }
 

@@ -33,7 +33,7 @@ pub(super) fn driver(name: &str) -> Claude {
         "resume-unknown" => Conversation::Resume(ID.replace("77", "78")),
         _ => Conversation::New(ID.into()),
     };
-    Claude::new(conversation, "/place/work")
+    Claude::new(conversation, "/place/work", recording::SEED)
 }
 
 pub(super) fn command(text: &str) -> Command {

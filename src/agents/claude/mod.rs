@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 use super::driver::{Command, Condition, Driver, Effects, Millis, Refused};
 use super::event::{Made, clip, head};
 use super::limits::{HANDSHAKE, SHORT_TEXT};
+use super::waiting::Ids;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{AgentMode, AgentStarted, AgentStream, Plan, TurnStarted};
 
@@ -51,7 +52,8 @@ pub struct Claude {
     requests: u64,
     /// Control requests without an answer, by id.
     unanswered: BTreeMap<String, Expects>,
-    /// What the agent waits for, by its request id.
+    ids: Ids,
+    /// What the agent waits for, by the id that people see.
     open: BTreeMap<String, Open>,
     /// The reply that is being streamed.
     streaming: String,
@@ -83,13 +85,17 @@ enum Expects {
 
 /// A tool call that waits for leave.
 struct Open {
+    /// The agent's own id of the request.
+    request_id: String,
+    /// Of all that people see of it.
+    length: usize,
     input: Box<RawValue>,
     is_question: bool,
 }
 
 impl Claude {
-    /// Not started yet. `directory`: where it works, absolute.
-    pub fn new(conversation: Conversation, directory: &str) -> Self {
+    /// Not started yet. `directory`: where it works, absolute. `seed`: the id of the session's log.
+    pub fn new(conversation: Conversation, directory: &str, seed: [u8; 16]) -> Self {
         let modes = MODES.iter().map(|(id, name)| AgentMode {
             id: (*id).to_owned(),
             name: (*name).to_owned(),
@@ -111,6 +117,7 @@ impl Claude {
             turns: 0,
             requests: 0,
             unanswered: BTreeMap::new(),
+            ids: Ids::new(seed),
             open: BTreeMap::new(),
             streaming: String::new(),
             blocks: VecDeque::new(),
@@ -177,7 +184,15 @@ impl Claude {
             "user" => self.user(made, serde_json::from_slice(line)?),
             "stream_event" => self.streamed(made, serde_json::from_slice(line)?),
             "result" => self.result(made, kind.subtype.as_deref().unwrap_or_default(), serde_json::from_slice(line)?),
-            "control_request" => self.asked(made, serde_json::from_slice(line)?),
+            "control_request" => {
+                let asks: inbound::Asks<'_> = serde_json::from_slice(line)?;
+                // An answer repeats the id, and must not repeat more.
+                if asks.request_id.len() > SHORT_TEXT {
+                    made.log(AgentStream::Stdout, line, line.len() as u64);
+                } else {
+                    self.asked(made, asks);
+                }
+            }
             "control_cancel_request" => self.taken_back(made, serde_json::from_slice(line)?),
             "control_response" => self.answered(made, serde_json::from_slice(line)?),
             // Newer versions say more; what it means is not known, that it was said is kept.

@@ -34,13 +34,9 @@ impl Conversation {
     /// A rule answers at once, or it waits for somebody.
     pub(super) fn permission_asked(&mut self, now: Millis, asked: PermissionAsked) -> Effects {
         let id = asked.id.clone();
-        let covered = self.rules.iter_mut().find(|(_, standing)| standing.covers(&asked));
-        let rule = covered.map(|(rule, _)| {
-            rule.used += 1;
-            rule.id.clone()
-        });
-        let (kind, outcome, reason, rule) = match rule {
-            Some(rule) => (OptionKind::AllowOnce, Closing::Allowed, "", rule),
+        let covered = self.rules.iter().position(|(_, standing)| standing.covers(&asked));
+        let (kind, outcome, reason, rule) = match covered.and_then(|place| self.rules.get(place)) {
+            Some((rule, _)) => (OptionKind::AllowOnce, Closing::Allowed, "", rule.id.clone()),
             None if self.requests.add(Request::Permission(asked.clone())) => return Vec::new(),
             None => (OptionKind::RejectOnce, Closing::Rejected, "too many requests are open", String::new()),
         };
@@ -49,6 +45,9 @@ impl Conversation {
         let mut made = Made::new(now, None);
         match self.driver.command(now, command) {
             Ok(effects) => {
+                if let Some((used, _)) = covered.and_then(|place| self.rules.get_mut(place)) {
+                    used.used += 1;
+                }
                 let (outcome, reason) = (outcome.into(), reason.to_owned());
                 made.event(Kind::PermissionClosed(PermissionClosed {
                     id,
@@ -63,7 +62,7 @@ impl Conversation {
             Err(why) => {
                 made.remark(&format!("request {id} could not be answered: {why}"));
                 // Somebody must see it: the agent waits for it.
-                self.requests.add(Request::Permission(asked));
+                self.requests.keep(Request::Permission(asked));
                 made.done()
             }
         }
@@ -71,10 +70,23 @@ impl Conversation {
 
     pub(super) fn question_asked(&mut self, now: Millis, asked: QuestionAsked) -> Effects {
         let id = asked.id.clone();
-        if self.requests.add(Request::Question(asked)) {
+        if self.requests.add(Request::Question(asked.clone())) {
             return Vec::new();
         }
-        self.driver.command(now, Command::Decline { id, reason: String::new() }).unwrap_or_default()
+        let why = "too many requests are open";
+        let request = Request::Question(asked);
+        let mut made = Made::new(now, None);
+        match self.driver.command(now, Command::Decline { id: id.clone(), reason: why.to_owned() }) {
+            Ok(effects) => {
+                made.event(closed(&request, Closing::Rejected, why));
+                effects.into_iter().chain(made.done()).collect()
+            }
+            Err(refused) => {
+                made.remark(&format!("question {id} could not be declined: {refused}"));
+                self.requests.keep(request);
+                made.done()
+            }
+        }
     }
 
     /// A person's answer to a permission. Refused: nothing has changed.
@@ -146,8 +158,16 @@ impl Conversation {
             }
             Request::Question(_) => Command::Decline { id: id.clone(), reason: why.to_owned() },
         };
-        let effects = self.driver.command(now, command).unwrap_or_default();
         let mut made = Made::new(now, None);
+        let effects = match self.driver.command(now, command) {
+            Ok(effects) => effects,
+            Err(refused) => {
+                // The agent waits for it still.
+                made.remark(&format!("{why}, and request {id} could not be rejected: {refused}; it stays open"));
+                self.requests.has_no_deadline(&id);
+                return made.done();
+            }
+        };
         self.requests.expire(&id, why);
         made.event(closed(request, Closing::Expired, why));
         effects.into_iter().chain(made.done()).collect()

@@ -244,7 +244,7 @@ impl Conversation {
     }
 
     fn turn_ended(&mut self, made: &mut Made<'_>, ended: &TurnEnded) {
-        self.clock = Clock::default();
+        let verdict = std::mem::take(&mut self.clock).verdict();
         self.stop.turn_ended(made.now());
         self.expire_all(made, "its turn has ended");
         self.turns_ended += u64::from(ended.stop_reason() != StopReason::Gone);
@@ -254,7 +254,8 @@ impl Conversation {
             StopReason::Gone => PromptPhase::Unknown,
             _ => PromptPhase::Finished,
         };
-        if let Some(state) = self.prompts.ended(phase, ended.error.clone()) {
+        let limit = verdict.filter(|_| phase == PromptPhase::Cancelled);
+        if let Some(state) = self.prompts.ended(phase, ended.error.clone().or(limit)) {
             made.event(Kind::Prompt(state));
         }
     }

@@ -64,6 +64,23 @@ impl Requests {
         room
     }
 
+    /// One that the driver does not let go: it stays before people although there are too many.
+    pub(super) fn keep(&mut self, request: Request) {
+        // A driver holds as many as may be open, and each has an id of its own; this ends for others too.
+        if self.open.len() < 2 * REQUESTS_OPEN && !self.open.iter().any(|other| other.id() == request.id()) {
+            self.open.push_back(request);
+        }
+    }
+
+    /// It waits for a person and for nothing else.
+    pub(super) fn has_no_deadline(&mut self, id: &str) {
+        match self.open.iter_mut().find(|open| open.id() == id) {
+            Some(Request::Permission(asked)) => (asked.deadline, asked.at_deadline) = (0, String::new()),
+            Some(Request::Question(asked)) => asked.deadline = 0,
+            None => {}
+        }
+    }
+
     /// The permission that this answer is about.
     pub(super) fn permission(&self, id: &str, digest: &str) -> Result<&PermissionAsked, Refused> {
         match self.find(id, digest)? {

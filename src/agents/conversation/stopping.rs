@@ -4,6 +4,7 @@ use super::{Act, Conversation};
 use crate::agents::driver::{Command, Condition, Effects, Millis, Refused};
 use crate::agents::event::Made;
 use crate::agents::limits::{FLUSH, INTERRUPT};
+use crate::wire::v1::AgentError;
 use crate::wire::v1::agent_event::Kind;
 
 /// The time of one turn. It stands while people are asked.
@@ -14,6 +15,8 @@ pub(super) struct Clock {
     /// When an interrupted turn is overdue.
     interrupted: Option<Millis>,
     is_late: bool,
+    /// The turn came to its limit: how many seconds that were.
+    limit: Option<u64>,
 }
 
 /// Where a stop has come to.
@@ -49,6 +52,13 @@ impl Clock {
     pub(super) fn complaint(&self) -> Option<String> {
         let seconds = INTERRUPT / 1000;
         self.is_late.then(|| format!("did not end its turn within {seconds} s of the interrupt; kill or restart it"))
+    }
+
+    /// Why the turn was cancelled, where nobody asked for that.
+    pub(super) fn verdict(&self) -> Option<AgentError> {
+        let seconds = self.limit?;
+        let message = format!("the turn worked for longer than {seconds} s: turn_timeout");
+        Some(AgentError { message, ..AgentError::default() })
     }
 
     fn wake(&self) -> Option<Millis> {
@@ -119,6 +129,7 @@ impl Conversation {
         }
         if self.clock.due.is_some_and(|due| due <= now) {
             let seconds = self.patience.turn.unwrap_or(0) / 1000;
+            self.clock.limit = Some(seconds);
             made.remark(&format!("the turn has worked for {seconds} s, which is its limit: it is interrupted"));
             self.clock.interrupted(now);
             effects.extend(made.done());

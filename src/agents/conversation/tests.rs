@@ -8,6 +8,7 @@ use crate::agents::driver::Refused;
 use crate::agents::limits::{
     EVENT_OUT, FLUSH, INTERRUPT, PROMPT_QUEUE, PROMPT_TEXT, PROMPTS_KNOWN, REQUESTS_CLOSED, RULES,
 };
+use crate::agents::recording::{SEED, request};
 use crate::wire::v1::agent_command::Command as Wanted;
 use crate::wire::v1::{
     AgentCommand, AnswerPermission, AnswerQuestion, CancelPrompt, Closing, Interrupt, MessageChunk, PermissionAsked,
@@ -29,7 +30,7 @@ struct Session {
 impl Session {
     fn new(patience: Patience) -> Self {
         let which = Which::New("00000000-0000-4000-8000-000000000077".into());
-        let conversation = Conversation::new(Box::new(Claude::new(which, "/w")), patience);
+        let conversation = Conversation::new(Box::new(Claude::new(which, "/w", SEED)), patience);
         let mut session = Self { conversation, now: 1_000, events: vec![], writes: vec![], is_closed: false };
         let acts = session.conversation.start(session.now);
         session.take(acts);
@@ -208,7 +209,7 @@ fn of_a_thousand_answers_one_wins() {
         }
     }
     assert_eq!((winners, session.decisions()), (1, 1));
-    assert_eq!(session.closings(), [("r1".into(), Closing::Rejected, "key0".into())]);
+    assert_eq!(session.closings(), [(request(1), Closing::Rejected, "key0".into())]);
     assert_eq!(session.conversation.state().state(), AgentState::Working);
 }
 
@@ -220,7 +221,7 @@ fn a_request_dies_with_its_turn() {
     assert_eq!(session.conversation.summary().permissions, std::slice::from_ref(&asked));
     session.line(RESULT);
     assert!(matches!(session.answer("ann", &asked, "allow-once"), Err(Refused::Expired { .. })));
-    assert_eq!(session.closings(), [("r1".into(), Closing::Cancelled, String::new())]);
+    assert_eq!(session.closings(), [(request(1), Closing::Cancelled, String::new())]);
     assert_eq!((session.decisions(), session.conversation.summary().permissions.len()), (0, 0));
     for number in 0..REQUESTS_CLOSED {
         session.prompt(&format!("p{number}"), "x").unwrap();
@@ -285,7 +286,7 @@ fn a_question_takes_its_labels_and_nothing_else() {
     assert!(session.writes.last().unwrap().contains(r#""answers":{"which":"blue"}"#));
     let late = session.command("bob", answer(&["red"], ""));
     assert!(matches!(late, Err(Refused::AlreadyResolved { by, .. }) if by == "ann"));
-    assert_eq!(session.closings(), [("q1".into(), Closing::Answered, "ann".into())]);
+    assert_eq!(session.closings(), [(request(1), Closing::Answered, "ann".into())]);
 }
 
 #[test]
@@ -299,7 +300,7 @@ fn what_nobody_answers_in_time_is_rejected_never_allowed() {
     assert_eq!(session.decisions(), 0);
     session.wait(1);
     assert!(session.writes.last().unwrap().contains("deny"));
-    assert_eq!(session.closings(), [("r1".into(), Closing::Expired, String::new())]);
+    assert_eq!(session.closings(), [(request(1), Closing::Expired, String::new())]);
     assert!(matches!(session.answer("ann", &asked, "allow-once"), Err(Refused::Expired { .. })));
 }
 

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::driver::{Command, Condition, Driver, Effect, Effects, Millis, Refused};
 use super::event::{Made, clip, head};
 use super::limits::{HANDSHAKE, INTERRUPT, LINE, LOG_LINE, SHORT_TEXT, TEXT_KEPT};
+use super::waiting::Ids;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
     AgentError, AgentLog, AgentStarted, AgentStream, MessageChunk, StopReason, ThoughtChunk, ToolCall, ToolCallUpdate,
@@ -32,6 +33,7 @@ pub struct Lines {
     overdue: Option<Millis>,
     turns: u64,
     turn: Option<Turn>,
+    ids: Ids,
     open: Vec<Open>,
 }
 
@@ -45,14 +47,15 @@ struct Turn {
 }
 
 impl Lines {
-    /// Not started yet. `directory`: where it works, absolute.
-    pub fn new(directory: &str) -> Self {
+    /// Not started yet. `directory`: where it works, absolute. `seed`: the id of the session's log.
+    pub fn new(directory: &str, seed: [u8; 16]) -> Self {
         Self {
             started: AgentStarted { directory: directory.to_owned(), ..AgentStarted::default() },
             condition: Condition::Starting(String::new()),
             overdue: None,
             turns: 0,
             turn: None,
+            ids: Ids::new(seed),
             open: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Lines;
 use crate::agents::driver::{Command, Condition, Driver, Effect, Effects, Refused};
 use crate::agents::limits::{HANDSHAKE, INTERRUPT};
+use crate::agents::recording::{SEED, request};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{Closing, StopReason, ToolStatus};
 
@@ -29,7 +30,7 @@ pub(super) fn kinds(effects: Effects) -> Vec<Kind> {
 }
 
 pub(super) fn working() -> Lines {
-    let mut program = Lines::new("/place");
+    let mut program = Lines::new("/place", SEED);
     program.start(1);
     say(&mut program, 2, json!({"type": "ready", "version": "3", "session": "c1"}));
     program.command(3, Command::Prompt { id: "p1".into(), text: "do\nit".into() }).unwrap();
@@ -38,7 +39,7 @@ pub(super) fn working() -> Lines {
 
 #[test]
 fn a_turn_from_ready_to_complete() {
-    let mut program = Lines::new("/place");
+    let mut program = Lines::new("/place", SEED);
     assert_eq!(program.start(1), [Effect::Condition(Condition::Starting(String::new()))]);
     let prompt = || Command::Prompt { id: "p1".into(), text: "do\nit".into() };
     assert!(matches!(program.command(2, prompt()), Err(Refused::Busy(_))));
@@ -90,7 +91,7 @@ fn leave_is_asked_for_and_given_by_id() {
     // The same id again is refused to the program, and stays open.
     assert_eq!(writes(&say(&mut program, 5, ask))[0]["declined"], true);
     let answer = |program: &mut Lines, option: &str| {
-        program.command(6, Command::Permission { id: "a".into(), option: option.into(), reason: "why".into() })
+        program.command(6, Command::Permission { id: request(1), option: option.into(), reason: "why".into() })
     };
     assert_eq!(answer(&mut program, "never").unwrap_err().code(), "no-such-option");
     let effects = answer(&mut program, "reject-once").unwrap();
@@ -108,12 +109,12 @@ fn questions_are_answered_or_declined() {
     let asked = kinds(say(&mut program, 4, question("q1")));
     assert!(matches!(&asked[..], [Kind::QuestionAsked(asked)] if asked.questions[0].options.len() == 2));
     let effects =
-        program.command(5, Command::Question { id: "q1".into(), answers: vec![("Which?".into(), "red".into())] });
+        program.command(5, Command::Question { id: request(1), answers: vec![("Which?".into(), "red".into())] });
     assert_eq!(writes(&effects.unwrap()), [json!({"type": "answer", "id": "q1", "text": "red"})]);
     say(&mut program, 6, question("q2"));
-    let effects = program.command(7, Command::Decline { id: "q2".into(), reason: String::new() }).unwrap();
+    let effects = program.command(7, Command::Decline { id: request(2), reason: String::new() }).unwrap();
     assert_eq!(writes(&effects)[0]["declined"], true);
-    let again = program.command(8, Command::Decline { id: "q2".into(), reason: String::new() });
+    let again = program.command(8, Command::Decline { id: request(2), reason: String::new() });
     assert_eq!(again.unwrap_err().code(), "no-such-permission");
 }
 
@@ -142,7 +143,7 @@ fn errors_ends_and_silence_are_said() {
     let mut program = working();
     assert!(matches!(&kinds(program.closed(5))[..], [Kind::TurnEnded(end)] if end.stop_reason() == StopReason::Gone));
     assert_eq!(program.command(6, Command::SetMode("x".into())).unwrap_err().code(), "unsupported");
-    let mut program = Lines::new("/place");
+    let mut program = Lines::new("/place", SEED);
     program.start(1);
     assert_eq!(program.wake(), Some(1 + HANDSHAKE));
     assert!(

@@ -9,6 +9,7 @@ use super::attachment::{Attachment, ViewerItem};
 use super::state::{Reply, State};
 use super::{HOST_DEADLINE, Session};
 use crate::agents::DriverKind;
+use crate::agents::limits::SUMMARY;
 use crate::base::{HISTORY_LINES, LINK_FRAME, Offset};
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
@@ -23,8 +24,6 @@ use crate::wire::{decode_agent_answer, decode_record, decode_summary, encode_que
 
 /// A piece of a question: below the frame limit with its own fields.
 const PIECE: usize = LINK_FRAME - 1024;
-/// Pieces of a summary are kept up to this: requests have at most 256 KiB each, and few are open at a time.
-const SUMMARY: usize = 8 << 20;
 
 impl Session {
     /// Whether it speaks in events.

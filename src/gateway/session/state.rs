@@ -9,15 +9,18 @@ use super::attachment::ViewerItem;
 use super::lease::Lease;
 use super::questions::Questions;
 use super::slot::Slot;
-use crate::base::{LogId, Offset, SHARED_RING, WinSize, WriterId, printable};
+use crate::agents::limits::SUMMARY;
+use crate::base::{LINK_FRAME, LogId, Offset, SHARED_RING, WinSize, WriterId, printable};
 use crate::gateway::error::SessionError;
 use crate::gateway::size::{SizePolicy, ViewerNumber};
 use crate::gateway::verbs::state_text;
 use crate::replay::SharedRing;
 use crate::wire::v1::{self, exit::How};
 
-/// Answers collected for one request at most: 10,000 wide history lines are half of it.
-const REPLY_MOST: usize = 8 << 20;
+/// Answers collected for one request at most: an event that was cut, of which a host keeps 16 MiB (its text is half of that); a
+/// first look with its place in the log, and 10,000 wide history lines, are less.
+const REPLY_MOST: usize = (16 << 20) + LINK_FRAME;
+const _: () = assert!(SUMMARY + LINK_FRAME <= REPLY_MOST);
 
 /// Characters of why an agent ended: as long as another refusal of an agent's.
 const REASON: usize = 400;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Effect, Structured, WayIn};
 use crate::agents::conversation;
+use crate::agents::limits::UNREAD;
 use crate::base::{Name, Offset, WriterId};
 use crate::host::core::Now;
 use crate::host::greeting::{greet, objection};
@@ -176,9 +177,15 @@ impl Structured {
 
     fn command(&mut self, command: v1::AgentCommand, now: Now) -> Answer {
         self.session.last_input = now.unix;
-        if let Some(Command::Prompt(prompt)) = &command.command
-            && let Some(why) = self.prompt_refusal(prompt)
-        {
+        let why = match &command.command {
+            Some(Command::Prompt(prompt)) if self.conversation.is_raw() => self.prompt_refusal(prompt),
+            // The agent may do with an interrupt what it does not do with anything else: begin to read.
+            Some(Command::Interrupt(_)) => self.backlog_refusal(2 * UNREAD),
+            Some(Command::SetMode(_) | Command::SetModel(_)) => self.backlog_refusal(UNREAD),
+            // Of these an agent that is not read gets no more than its open requests and its one prompt need.
+            _ => None,
+        };
+        if let Some(why) = why {
             return Answer::Reply(v1::AgentReply { result: Some(agent_reply::Result::Refusal(why)) });
         }
         match self.conversation.command(now.millis, command) {
@@ -195,7 +202,6 @@ impl Structured {
     /// Of a raw agent, whose prompts are written at once: what it has not read is bounded for all writers together.
     fn prompt_refusal(&self, prompt: &v1::Prompt) -> Option<v1::AgentRefusal> {
         let (code, message) = match self.way_in {
-            _ if !self.conversation.is_raw() => return None,
             WayIn::Broken => ("input-closed", "the agent has closed its input, it takes nothing more"),
             _ if self.input.has_room(prompt.text.len() + 1) => return None,
             _ => (
@@ -203,8 +209,13 @@ impl Structured {
                 "the session's input queue (256 KiB) is full: the program does not read; try again later",
             ),
         };
-        let retryable = code == "input-full";
-        Some(v1::AgentRefusal { code: code.into(), message: message.into(), retryable, ..v1::AgentRefusal::default() })
+        Some(refused(code, message))
+    }
+
+    /// Of any other, that does not read what it is told.
+    fn backlog_refusal(&self, most: usize) -> Option<v1::AgentRefusal> {
+        let message = "the agent has not read what it was told (8 MiB wait): kill or restart it, or try again later";
+        (self.input.length() >= most).then(|| refused("input-full", message))
     }
 
     fn locate(&self, locate: Locate) -> Located {
@@ -262,7 +273,12 @@ impl Structured {
 }
 
 fn refusal(code: &str, message: &str) -> Answer {
-    Answer::Refusal(v1::AgentRefusal { code: code.into(), message: message.into(), ..v1::AgentRefusal::default() })
+    Answer::Refusal(refused(code, message))
+}
+
+fn refused(code: &str, message: &str) -> v1::AgentRefusal {
+    let retryable = code == "input-full";
+    v1::AgentRefusal { code: code.into(), message: message.into(), retryable, ..v1::AgentRefusal::default() }
 }
 
 fn writer_id(bytes: &[u8]) -> Result<WriterId, Misuse> {

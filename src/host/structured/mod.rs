@@ -41,14 +41,14 @@ const LOG_LINES: usize = 64;
 const LOG_CHARACTERS: usize = 300;
 
 /// What is spoken with the agent that a launch describes; none for a driver that this host does not have.
-pub(super) fn conversation(launch: &v1::Launch) -> Option<Conversation> {
+pub(super) fn conversation(launch: &v1::Launch, log_id: LogId) -> Option<Conversation> {
     let wanted = launch.structured.as_ref()?;
     let id = ConversationId { id: wanted.conversation.clone(), resume: wanted.resume };
     let directory = launch.session.as_ref().map(|session| session.directory.as_str()).unwrap_or_default();
     let kind = DriverKind::ALL.into_iter().find(|kind| kind.as_str() == wanted.driver)?;
     let limit = |millis: u64| (millis > 0).then_some(millis);
     let patience = Patience { turn: limit(wanted.turn_ms), request: limit(wanted.request_ms) };
-    Some(Conversation::new(driver_of(kind, &id, directory), patience))
+    Some(Conversation::new(driver_of(kind, &id, directory, *log_id.as_bytes()), patience))
 }
 
 /// Something to be done outside, at once and in order.
@@ -88,6 +88,8 @@ pub(super) struct Structured {
     /// For the agent's input.
     input: Input,
     way_in: WayIn,
+    /// It was said that the agent does not read.
+    is_behind: bool,
     hold: Option<Hold>,
     outbox: Outbox,
     linked: bool,
@@ -121,6 +123,7 @@ impl Structured {
             output_open: true,
             input: Input::default(),
             way_in: WayIn::Open,
+            is_behind: false,
             hold: None,
             outbox: Outbox::default(),
             linked: false,
@@ -181,6 +184,7 @@ impl Structured {
         if let Some(receipt) = self.input.took(length, now.at) {
             self.taken(receipt);
         }
+        self.mind_backlog(now);
     }
 
     /// Whether its input is to be closed, now that everything is written.
@@ -246,11 +250,12 @@ impl Structured {
         for act in acts {
             match act {
                 Act::Event(event) => self.push(event),
-                Act::Write(line) if self.way_in == WayIn::Open => self.input.line(line),
+                Act::Write(line) if self.answers() => self.input.line(line),
                 Act::CloseInput if self.way_in == WayIn::Open => self.way_in = WayIn::Closing,
                 Act::Write(_) | Act::CloseInput => {}
             }
         }
+        self.mind_backlog(now);
         let wait = self.conversation.wake().map(|at| Duration::from_millis(at.saturating_sub(now.millis)));
         self.wake = wait.map(|wait| now.at + wait);
     }

@@ -33,10 +33,16 @@ impl Pipes {
     }
 
     /// Reads one pipe; whether it is still open.
-    fn drain(&mut self, pipe: &Pipe, now: Now, take: fn(&mut Structured, &[u8], Now)) -> bool {
+    fn drain(
+        &mut self,
+        pipe: &Pipe,
+        now: Now,
+        wants: fn(&Structured, Now) -> bool,
+        take: fn(&mut Structured, &[u8], Now),
+    ) -> bool {
         let mut space = [0; READ];
         for _ in 0..TURN {
-            if !self.core.wants_output(now) {
+            if !wants(&self.core, now) {
                 break;
             }
             match pipe.read(&mut space) {
@@ -66,8 +72,9 @@ impl Pipes {
 
 impl Side for Pipes {
     fn interests(&mut self, now: Now) -> [Interest; DESCRIPTORS] {
-        let read = Interest { read: self.core.wants_output(now), write: false };
-        [Interest { read: false, write: self.blocked }, read, read]
+        let read = |read| Interest { read, write: false };
+        let (output, error) = (self.core.wants_output(now), self.core.wants_error(now));
+        [Interest { read: false, write: self.blocked }, read(output), read(error)]
     }
 
     fn descriptors(&self) -> [Option<BorrowedFd<'_>>; DESCRIPTORS] {
@@ -81,14 +88,14 @@ impl Side for Pipes {
     fn read(&mut self, [_, output, error]: &[Ready; DESCRIPTORS], _: Option<BorrowedFd<'_>>, now: Now) -> bool {
         if error.read
             && let Some(pipe) = self.error.take()
-            && self.drain(&pipe, now, Structured::error_bytes)
+            && self.drain(&pipe, now, Structured::wants_error, Structured::error_bytes)
         {
             self.error = Some(pipe);
         }
         if output.read
             && let Some(pipe) = self.output.take()
         {
-            if self.drain(&pipe, now, Structured::output_bytes) {
+            if self.drain(&pipe, now, Structured::wants_output, Structured::output_bytes) {
                 self.output = Some(pipe);
             } else {
                 let effects = self.core.apply(Event::OutputClosed, now);

@@ -26,8 +26,9 @@ impl Rig {
         let structured = Some(v1::Structured { driver: driver.into(), ..v1::Structured::default() });
         let launch = Launch { session: Some(Session::default()), structured, ..Launch::default() };
         let now = Now { at: Instant::now(), unix: 1000, millis: 1_000_000 };
-        let talk = conversation(&launch).unwrap();
-        let core = Structured::new(launch, talk, LogId::from_bytes([9; 16]), RING, now);
+        let log_id = LogId::from_bytes([9; 16]);
+        let talk = conversation(&launch, log_id).unwrap();
+        let core = Structured::new(launch, talk, log_id, RING, now);
         let mut rig = Self { core, now, decoder: LinkDecoder::default() };
         rig.link();
         rig

@@ -13,13 +13,13 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use self::report::Report as Said;
 use super::asking::{self, ALLOW, NO_REASON, REJECT};
 use crate::agents::driver::{Command, Condition, Driver, Effects, Millis, Refused};
 use crate::agents::event::{Made, clip, digest, head};
 use crate::agents::limits::{REQUEST_INPUT, REQUESTS_INPUT, SHORT_TEXT};
+use crate::agents::waiting::Ids;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
     AgentError, AgentStarted, Closing, ModeChanged, PermissionClosed, QuestionAsked, QuestionClosed, StopReason,
@@ -46,9 +46,7 @@ const ASKS_ALONE: &str = "waits for an answer in its terminal";
 
 /// One process of Claude Code and its hooks.
 pub struct Hooks {
-    /// Makes ids that no other session's requests have.
-    seed: [u8; 16],
-    asked: u64,
+    ids: Ids,
     condition: Condition,
     started: AgentStarted,
     turn: u64,
@@ -83,8 +81,7 @@ impl Hooks {
     /// Of a session whose log has this id.
     pub fn new(seed: [u8; 16], directory: &str) -> Self {
         Self {
-            seed,
-            asked: 0,
+            ids: Ids::new(seed),
             condition: Condition::Starting(String::new()),
             started: AgentStarted { directory: directory.to_owned(), ..AgentStarted::default() },
             turn: 0,
@@ -176,8 +173,7 @@ impl Hooks {
         };
         self.become_condition(made, Condition::Working(String::new()));
         made.write(addressed(connection, KEPT));
-        self.asked += 1;
-        let id = self.make_id();
+        let id = self.ids.make();
         let tool = said.tool;
         let questions = asking::questions(&tool, &input);
         let is_question = questions.is_some();
@@ -204,11 +200,6 @@ impl Hooks {
         let held: usize = self.open.values().map(|open| open.input.get().len()).sum();
         let length = input.get().len();
         length <= REQUEST_INPUT && held + length <= REQUESTS_INPUT && self.open.len() < OPEN
-    }
-
-    fn make_id(&self) -> String {
-        let hash = Sha256::new().chain_update(self.seed).chain_update(self.asked.to_be_bytes()).finalize();
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// What ran or failed to run had been allowed or refused by somebody.
