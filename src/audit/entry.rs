@@ -61,6 +61,8 @@ vocabulary!(
         Answer = "answer",
         /// Another answer had won, or the request was gone.
         AnswerLost = "answer-lost",
+        /// A request that a rule (and who made it) or a deadline decided.
+        Decided = "decided",
         /// Something that needed no key: the admin socket, reload, rotation.
         Admin = "admin",
         /// A host was found again after a restart.

@@ -236,4 +236,13 @@ done"#;
     assert_eq!(closed.unwrap().outcome(), v1::Closing::Expired, "{events:?}");
     let asked = events.iter().find_map(|kind| if let Kind::PermissionAsked(asked) = kind { Some(asked) } else { None });
     assert!(asked.is_some_and(|asked| asked.deadline > 0), "the request says so");
+    let entry = eventually("the deadline's decision is in the audit", || {
+        talk.place.audit().into_iter().find(|entry| entry["event"] == "decided")
+    });
+    assert_eq!(
+        (&entry["request"], &entry["option"]),
+        (&closed.unwrap().id.as_str().into(), &"reject-once".into()),
+        "{entry}"
+    );
+    assert_eq!(entry["reason"], "nobody answered in time");
 }

@@ -124,6 +124,12 @@ async fn what_is_allowed_for_the_session_is_not_asked_again_until_the_rule_is_ta
         "{events:?}"
     );
     std::fs::remove_file(&one).unwrap();
+    let digest = open.digest.clone();
+    let entry = eventually("the rule's decision is in the audit", || {
+        talk.place.audit().into_iter().find(|entry| entry["event"] == "decided")
+    });
+    assert_eq!((entry["target"].as_str(), entry["digest"].as_str()), (Some(&rule[..]), Some(&digest[..])), "{entry}");
+    assert!(entry["owner"].as_str().is_some_and(|who| !who.is_empty()) && entry["option"] == "allow-once", "{entry}");
     // Another one is asked for.
     watch.ask(prompt("p3", &run(&two))).await;
     let open = asked(&mut watch).await;

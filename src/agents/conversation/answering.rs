@@ -4,11 +4,11 @@ use super::requests::{self, Request};
 use super::{Conversation, Standing};
 use crate::agents::driver::{Command, Effects, Millis, Refused};
 use crate::agents::event::{Made, clip};
-use crate::agents::limits::{RULES, SHORT_TEXT};
+use crate::agents::limits::{DECIDED, RULES, SHORT_TEXT};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AnswerPermission, AnswerQuestion, Closing, OptionKind, PermissionAsked, PermissionClosed, PermissionOption,
-    QuestionAsked, QuestionClosed, RuleAdded,
+    AnswerPermission, AnswerQuestion, Closing, Decided, OptionKind, PermissionAsked, PermissionClosed,
+    PermissionOption, QuestionAsked, QuestionClosed, RuleAdded,
 };
 
 /// Our own option: answers this request and makes a rule of it.
@@ -45,9 +45,20 @@ impl Conversation {
         let mut made = Made::new(now, None);
         match self.driver.command(now, command) {
             Ok(effects) => {
+                let mut by = String::new();
                 if let Some((used, _)) = covered.and_then(|place| self.rules.get_mut(place)) {
                     used.used += 1;
+                    by.clone_from(&used.by);
                 }
+                self.decided(Decided {
+                    request: id.clone(),
+                    digest: asked.digest,
+                    option: option.clone(),
+                    rule: rule.clone(),
+                    by,
+                    reason: reason.to_owned(),
+                    number: 0,
+                });
                 let (outcome, reason) = (outcome.into(), reason.to_owned());
                 made.event(Kind::PermissionClosed(PermissionClosed {
                     id,
@@ -169,8 +180,23 @@ impl Conversation {
             }
         };
         self.requests.expire(&id, why);
+        let option = match request {
+            Request::Permission(asked) => asked.at_deadline.clone(),
+            Request::Question(_) => "declined".to_owned(),
+        };
+        let (request_id, digest, reason) = (id, request.digest().to_owned(), why.to_owned());
+        self.decided(Decided { request: request_id, digest, option, reason, ..Decided::default() });
         made.event(closed(request, Closing::Expired, why));
         effects.into_iter().chain(made.done()).collect()
+    }
+
+    /// Nobody made this decision just then: it is reported, so that it is in the audit.
+    fn decided(&mut self, decided: Decided) {
+        self.decisions += 1;
+        if self.decided.len() == DECIDED {
+            self.decided.pop_front();
+        }
+        self.decided.push_back(Decided { number: self.decisions, ..decided });
     }
 
     /// Nobody can answer any more.

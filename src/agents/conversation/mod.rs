@@ -17,8 +17,8 @@ use super::driver::{Command, Condition, Driver, Effect, Effects, Millis, Refused
 use super::event::{Made, head};
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AgentEvent, AgentStarted, AgentState, AgentStream, AgentSummary, Plan, PromptPhase, StateChanged, StopReason,
-    TurnEnded, Usage, UserMessage,
+    AgentEvent, AgentStarted, AgentState, AgentStream, AgentSummary, Decided, Plan, PromptPhase, StateChanged,
+    StopReason, TurnEnded, Usage, UserMessage,
 };
 
 use prompts::Prompts;
@@ -64,6 +64,8 @@ pub struct Conversation {
     requests: Requests,
     rules: Vec<(crate::wire::v1::Rule, Standing)>,
     rules_made: u64,
+    decided: VecDeque<Decided>,
+    decisions: u64,
     clock: Clock,
     stop: Stop,
 }
@@ -85,6 +87,8 @@ impl Conversation {
             requests: Requests::default(),
             rules: Vec::new(),
             rules_made: 0,
+            decided: VecDeque::new(),
+            decisions: 0,
             clock: Clock::default(),
             stop: Stop::No,
         }
@@ -154,6 +158,7 @@ impl Conversation {
             plan: self.plan.clone(),
             turn: self.turn,
             turns_ended: self.turns_ended,
+            decided: self.decided.iter().cloned().collect(),
             ..AgentSummary::default()
         };
         for request in self.requests.open() {

@@ -38,7 +38,7 @@ impl Request {
         }
     }
 
-    fn digest(&self) -> &str {
+    pub(super) fn digest(&self) -> &str {
         match self {
             Self::Permission(asked) => &asked.digest,
             Self::Question(asked) => &asked.digest,

@@ -223,7 +223,10 @@ impl State {
             return;
         }
         let whole = std::mem::replace(&mut self.agent_pieces, BytesMut::new()).freeze();
-        let Ok(agent) = decode_summary(whole) else { return };
+        let Ok(mut agent) = decode_summary(whole) else { return };
+        let known = self.decisions;
+        self.unaudited.extend(agent.decided.drain(..).filter(|decided| decided.number > known));
+        self.decisions = self.unaudited.last().map_or(known, |decided| decided.number);
         let state = agent.state.clone().unwrap_or_default();
         self.summary.agent_state = state.state;
         (self.summary.agent_reason, self.summary.agent_since) = (state.reason, state.since);

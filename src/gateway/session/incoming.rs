@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Session;
 use super::attachment::{ViewerItem, unfit};
 use super::state::{Reply, Requester, State};
+use crate::audit::{Entry, Event, Field};
 use crate::base::{Offset, WinSize, WriterId};
 use crate::gateway::error::SessionError;
 use crate::wire::v1::to_gateway::Body;
@@ -15,7 +16,7 @@ impl Session {
     /// Applies what one read of the link brought, under one lock; then wakes viewers and says what the host has to hear.
     pub(super) fn take_frames(&self, frames: &mut Vec<Frame>) -> Result<(), LinkError> {
         let mut answers = Vec::new();
-        {
+        let unaudited = {
             let mut state = self.lock();
             let mut bytes = false;
             for frame in frames.drain(..) {
@@ -25,12 +26,32 @@ impl Session {
             if bytes {
                 state.wake_readers();
             }
+            std::mem::take(&mut state.unaudited)
+        };
+        for decided in unaudited {
+            self.audit(&decided);
         }
         for answer in answers {
             // A link that takes nothing more is found by its reader.
             let _ = self.tell(answer);
         }
         Ok(())
+    }
+
+    /// A gateway that adopts a session hears of its newest decisions again: twice in the audit is better than never.
+    fn audit(&self, decided: &v1::Decided) {
+        let summary = self.summary();
+        let texts = [
+            (Field::Account, &summary.account),
+            (Field::Request, &decided.request),
+            (Field::Digest, &decided.digest),
+            (Field::Option, &decided.option),
+            (Field::Target, &decided.rule),
+            (Field::Owner, &decided.by),
+            (Field::Reason, &decided.reason),
+        ];
+        let known = texts.into_iter().filter(|(_, text)| !text.is_empty());
+        self.note(known.fold(Entry::new(Event::Decided), |entry, (field, text)| entry.text(field, text)));
     }
 }
 

@@ -74,6 +74,9 @@ pub(super) struct State {
     /// What its agent does and waits for; none where it does not report.
     pub(super) agent: Option<v1::AgentSummary>,
     pub(super) agent_pieces: BytesMut,
+    /// The number of the newest decision of a rule or a deadline that was heard of, and those that are not in the audit yet.
+    pub(super) decisions: u64,
+    pub(super) unaudited: Vec<v1::Decided>,
     last_request: u32,
     last_viewer: ViewerNumber,
 }
@@ -103,6 +106,8 @@ impl State {
             status: None,
             agent: None,
             agent_pieces: BytesMut::new(),
+            decisions: 0,
+            unaudited: Vec::new(),
             last_request: 0,
             last_viewer: 0,
             summary,
