@@ -47,6 +47,7 @@ mod structured;
 mod structured_acp;
 mod structured_claude;
 mod structured_faults;
+mod structured_floods;
 mod structured_turns;
 mod support;
 mod terminals;

@@ -254,6 +254,31 @@ fn what_is_remembered_is_bounded() {
 }
 
 #[test]
+fn what_nobody_could_judge_or_would_be_too_much_is_refused() {
+    let asks = |id: u32, input: &str| {
+        let call = format!(r#"{{"toolCallId":"c","kind":"execute","rawInput":{input}}}"#);
+        format!(
+            r#"{{"id":{id},"method":"session/request_permission","params":{{"sessionId":"s","toolCall":{call},"options":[]}}}}"#
+        )
+    };
+    let refused = |agent: &mut Acp, line: &str| {
+        let effects = agent.line(5, line.as_bytes());
+        writes(&effects).first().is_some_and(|line| line["result"]["outcome"]["outcome"] == "cancelled")
+    };
+    let mut agent = working();
+    let deep = format!("{}{}", "[".repeat(120), "]".repeat(120));
+    assert!(!refused(&mut agent, &asks(1, &deep)));
+    let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+    assert!(refused(&mut agent, &asks(2, &deep)), "without a digest no answer");
+    let mut agent = working();
+    let half = format!(r#"{{"command":"{}"}}"#, "x".repeat(1 << 19));
+    assert_eq!((0..16).filter(|id| refused(&mut agent, &asks(*id, &half))).count(), 13, "4 MiB in all, shown twice");
+    // An id that is longer than any is not repeated.
+    let long = json!({"jsonrpc": "2.0", "id": "x".repeat(1 << 20), "method": "fs/read_text_file", "params": {}});
+    assert!(matches!(kinds(line(&mut agent, 6, long))[..], [Kind::Log(_)]));
+}
+
+#[test]
 fn the_end_ends_everything_once() {
     let mut agent = working();
     line(&mut agent, 5, ask(json!(0), json!([])));

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::golden::{driver, recordings};
 use crate::agents::driver::{Driver, Effect};
-use crate::agents::limits::{LIST, LOG_LINE, RAW_KEPT, REQUEST_INPUT, REQUESTS_OPEN};
+use crate::agents::limits::{LIST, LOG_LINE, PATH, RAW_KEPT, REQUEST_INPUT, REQUESTS_OPEN};
+use crate::agents::recording::request;
+use crate::wire::v1::agent_event::Kind;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
@@ -124,4 +126,47 @@ fn a_long_answer_arrives_whole() {
         if matches!(&event.kind, Some(crate::wire::v1::agent_event::Kind::Message(said)) if said.text == text))
     });
     assert!(whole);
+}
+
+#[test]
+fn what_is_repeated_or_shown_of_a_request_is_short() {
+    let mut driver = driver("prompt");
+    driver.start(0);
+    let long = "x".repeat(1 << 20);
+    for subtype in ["hook_callback", "can_use_tool"] {
+        let line = format!(
+            r#"{{"type":"control_request","request_id":"{long}","request":{{"subtype":"{subtype}","tool_name":"Bash"}}}}"#
+        );
+        let effects = driver.line(1, line.as_bytes());
+        let [Effect::Event(event)] = effects.as_slice() else { panic!("{} effects", effects.len()) };
+        assert!(prost::Message::encoded_len(event) < LOG_LINE + 64, "kept as a log, answered with nothing");
+    }
+    let line = format!(r#"{{"type":"control_request","request_id":"a","request":{{"subtype":"{long}"}}}}"#);
+    let written = |effects: Vec<Effect>| {
+        let lines = effects.into_iter().filter_map(|one| if let Effect::Write(line) = one { Some(line) } else { None });
+        lines.map(|line| line.len()).sum::<usize>()
+    };
+    assert!((1..1024).contains(&written(driver.line(1, line.as_bytes()))));
+    let line = format!(
+        r#"{{"type":"control_request","request_id":"b","request":{{"subtype":"can_use_tool","tool_name":"Bash","input":{{}},"blocked_path":"/{long}"}}}}"#
+    );
+    let asked = driver.line(1, line.as_bytes()).into_iter().find_map(|effect| match effect {
+        Effect::Event(event) => event.kind.filter(|kind| matches!(kind, Kind::PermissionAsked(_))),
+        _ => None,
+    });
+    let Some(Kind::PermissionAsked(asked)) = asked else { panic!() };
+    assert_eq!(asked.paths.iter().map(String::len).collect::<Vec<_>>(), [PATH]);
+}
+
+#[test]
+fn an_id_that_comes_again_names_another_request() {
+    let mut driver = driver("prompt");
+    driver.start(0);
+    let ask = br#"{"type":"control_request","request_id":"r","request":{"subtype":"can_use_tool","tool_name":"Bash","input":{}}}"#;
+    driver.line(1, ask);
+    assert_eq!(driver.open.keys().collect::<Vec<_>>(), [&request(1)]);
+    driver.line(2, br#"{"type":"control_cancel_request","request_id":"r"}"#);
+    assert!(driver.open.is_empty());
+    driver.line(3, ask);
+    assert_eq!(driver.open.keys().collect::<Vec<_>>(), [&request(2)]);
 }

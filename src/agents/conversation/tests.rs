@@ -6,13 +6,13 @@ use super::*;
 use crate::agents::claude::{Claude, Conversation as Which};
 use crate::agents::driver::Refused;
 use crate::agents::limits::{
-    EVENT_OUT, FLUSH, INTERRUPT, PROMPT_QUEUE, PROMPT_TEXT, PROMPTS_KNOWN, REQUESTS_CLOSED, RULES,
+    EVENT_OUT, FLUSH, INTERRUPT, PROMPT_QUEUE, PROMPT_TEXT, PROMPTS_KNOWN, REQUESTS_CLOSED, REQUESTS_OPEN, RULES,
 };
 use crate::agents::recording::{SEED, request};
 use crate::wire::v1::agent_command::Command as Wanted;
 use crate::wire::v1::{
-    AgentCommand, AnswerPermission, AnswerQuestion, CancelPrompt, Closing, Interrupt, MessageChunk, PermissionAsked,
-    Prompt, PromptState, QuestionAnswer, RevokeRule,
+    AgentCommand, AnswerPermission, AnswerQuestion, CancelPrompt, Closing, Interrupt, MessageChunk, OptionKind,
+    PermissionAsked, PermissionOption, Prompt, PromptState, QuestionAnswer, RevokeRule,
 };
 
 const READY: &str =
@@ -319,6 +319,15 @@ fn a_turn_has_its_time_and_people_have_theirs() {
     session.wait(INTERRUPT);
     assert!(session.conversation.state().reason.contains("kill or restart"));
     assert_eq!(session.conversation.wake(), None);
+    session.line(r#"{"type":"result","subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted"}"#);
+    let state = session.conversation.prompts.state("a").unwrap();
+    assert_eq!(state.phase(), PromptPhase::Cancelled);
+    assert_eq!(state.error.unwrap().message, "the turn worked for longer than 10 s: turn_timeout");
+    // The limit is of one turn; an interrupt of a person's has no such reason.
+    session.prompt("b", "go").unwrap();
+    session.command("ann", Wanted::Interrupt(Interrupt {})).unwrap();
+    session.line(r#"{"type":"result","subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted"}"#);
+    assert_eq!(session.conversation.prompts.state("b").unwrap().error, None);
 }
 
 #[test]
@@ -436,4 +445,82 @@ proptest! {
         let asked = session.events.iter().filter(|kind| matches!(kind, Kind::PermissionAsked(_))).count();
         prop_assert_eq!(asked, session.closings().len());
     }
+}
+
+/// Asks, and takes no answer.
+struct Stubborn;
+
+impl Driver for Stubborn {
+    fn start(&mut self, _: Millis) -> Effects {
+        vec![Effect::Condition(Condition::Working(String::new()))]
+    }
+
+    fn line(&mut self, now: Millis, line: &[u8]) -> Effects {
+        let option =
+            |id: &str, kind: OptionKind| PermissionOption { id: id.into(), kind: kind.into(), ..Default::default() };
+        let mut made = Made::new(now, None);
+        made.event(Kind::PermissionAsked(PermissionAsked {
+            id: String::from_utf8_lossy(line).into(),
+            kind: crate::wire::v1::ToolKind::Other.into(),
+            digest: "d".into(),
+            options: vec![option("allow-once", OptionKind::AllowOnce), option("reject-once", OptionKind::RejectOnce)],
+            ..PermissionAsked::default()
+        }));
+        made.done()
+    }
+
+    fn command(&mut self, _: Millis, command: Command) -> Result<Effects, Refused> {
+        match command {
+            Command::Permission { id, .. } if id == "first" => Ok(Vec::new()),
+            _ => Err(Refused::NotWorking),
+        }
+    }
+
+    fn tick(&mut self, _: Millis) -> Effects {
+        Vec::new()
+    }
+
+    fn wake(&self) -> Option<Millis> {
+        None
+    }
+
+    fn closed(&mut self, _: Millis) -> Effects {
+        Vec::new()
+    }
+}
+
+#[test]
+fn what_the_driver_does_not_take_stays_open_and_is_said() {
+    let patience = Patience { request: Some(1000), turn: None };
+    let mut conversation = Conversation::new(Box::new(Stubborn), patience);
+    let said = |acts: Vec<Act>| {
+        let logs = acts.into_iter().filter_map(|act| match act {
+            Act::Event(AgentEvent { kind: Some(Kind::Log(log)), .. }) => Some(log.line),
+            _ => None,
+        });
+        logs.collect::<Vec<_>>().join(" ")
+    };
+    let answer = |id: &str, option: &str| {
+        let (id, digest, option) = (id.into(), "d".into(), option.into());
+        let command = Some(Wanted::AnswerPermission(AnswerPermission { id, digest, option, ..Default::default() }));
+        AgentCommand { who: "ann".into(), command }
+    };
+    conversation.start(1);
+    conversation.line(1, b"late");
+    let told = said(conversation.tick(1001));
+    assert!(told.contains("could not be rejected") && told.contains("stays open"), "{told}");
+    assert_eq!(conversation.summary().permissions.len(), 1);
+    assert_eq!(conversation.wake(), None, "its deadline is over");
+    // A rule's answer is refused: even where nothing more fits.
+    conversation.line(1001, b"first");
+    conversation.command(1001, answer("first", "allow-always")).unwrap();
+    for number in 1..REQUESTS_OPEN {
+        conversation
+            .requests
+            .add(Request::Permission(PermissionAsked { id: number.to_string(), ..Default::default() }));
+    }
+    let told = said(conversation.line(1002, b"covered"));
+    assert!(told.contains("could not be answered"), "{told}");
+    assert!(conversation.summary().permissions.iter().any(|open| open.id == "covered"));
+    assert_eq!(conversation.summary().rules[0].used, 0);
 }

@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::Lines;
 use super::tests::{kinds, say, working, writes};
-use crate::agents::driver::Driver;
+use crate::agents::driver::{Command, Driver};
 use crate::agents::limits::REQUESTS_OPEN;
+use crate::agents::recording::request;
 use crate::wire::v1::agent_event::Kind;
 
 #[test]
@@ -73,5 +75,33 @@ proptest! {
         }
         program.closed(6);
         prop_assert!(program.open.is_empty());
+    }
+}
+
+#[test]
+fn what_nobody_could_judge_or_would_be_too_much_is_refused() {
+    let refused = |program: &mut Lines, line: String| {
+        writes(&program.line(5, line.as_bytes())).first().is_some_and(|answer| answer["declined"] == true)
+    };
+    let mut program = working();
+    let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+    let ask = |id: u32, input: &str| format!(r#"{{"type":"ask","id":"q{id}","title":"t","input":{input}}}"#);
+    assert!(refused(&mut program, ask(0, &deep)), "without a digest no answer");
+    let half = format!(r#"{{"command":"{}"}}"#, "x".repeat(1 << 19));
+    assert_eq!((0..16).filter(|id| refused(&mut program, ask(*id, &half))).count(), 13, "4 MiB in all, shown twice");
+    let question = |id: u32| format!(r#"{{"type":"question","id":"q{id}","text":"{}"}}"#, "x".repeat(1 << 19));
+    let mut program = working();
+    assert_eq!((0..16).filter(|id| refused(&mut program, question(*id))).count(), 9, "4 MiB in all");
+}
+
+#[test]
+fn an_id_that_comes_again_names_another_request() {
+    let mut program = working();
+    for number in 1..=2 {
+        let asked = kinds(say(&mut program, 5, json!({"type": "ask", "id": "a", "title": "x"})));
+        assert!(matches!(&asked[..], [Kind::PermissionAsked(asked)] if asked.id == request(number)));
+        let option = "reject-once".to_owned();
+        let answer = Command::Permission { id: request(number), option, reason: String::new() };
+        assert_eq!(writes(&program.command(6, answer).unwrap())[0]["id"], "a", "the program gets its own");
     }
 }

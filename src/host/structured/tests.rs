@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::*;
-use crate::agents::limits::EVENT_OUT;
+use crate::agents::limits::{EVENT_OUT, UNREAD};
 use crate::host::core::Event;
 use crate::wire::v1::to_gateway::Body;
 use crate::wire::v1::{
@@ -241,4 +241,36 @@ fn a_hold_stops_the_output_until_its_viewer_moves_or_time_is_up() {
     let read = to_host::Body::Read(Read { request: 1, from: 0, to: 1 });
     rig.link();
     assert!(matches!(&rig.say(read)[..], [Body::Data(data)] if data.lost_to > 0));
+}
+
+#[test]
+fn an_agent_that_does_not_read_is_not_read_until_it_does() {
+    let mut rig = Rig::new("lines");
+    rig.core.output_bytes(b"{\"type\":\"ready\"}\n", rig.now);
+    assert_eq!(rig.command(Command::Prompt(Prompt { id: "p1".into(), text: "go".into() })), "");
+    // Without an id each is refused, which is an answer.
+    let flood = b"{\"type\":\"ask\"}\n".repeat(READ / 15);
+    let mut read = 0;
+    while rig.core.wants_output(rig.now) {
+        rig.core.output_bytes(&flood, rig.now);
+        read += flood.len();
+        assert!(read < 2 * UNREAD, "it ends");
+    }
+    assert!(rig.core.input.length() < UNREAD + 16 * READ, "{}", rig.core.input.length());
+    assert!(rig.core.wants_error(rig.now), "nothing is answered to that");
+    assert_eq!(rig.core.log.iter().filter(|line| line.contains("does not read")).count(), 1);
+    assert_eq!(rig.command(Command::Interrupt(v1::Interrupt {})), "");
+    assert_eq!(rig.command(Command::SetMode(v1::SetAgentMode { mode: "m".into() })), "input-full");
+    while let Some(length) = rig.core.agent_input(rig.now).map(<[u8]>::len) {
+        rig.core.agent_took(length, rig.now);
+    }
+    assert!(rig.core.wants_output(rig.now));
+    while rig.core.wants_output(rig.now) {
+        rig.core.output_bytes(&flood, rig.now);
+    }
+    let before = rig.core.input.length();
+    rig.core.apply(Event::Exited(v1::Exit::default()), rig.now);
+    assert!(rig.core.wants_output(rig.now), "what it said last is read");
+    rig.core.output_bytes(&flood, rig.now);
+    assert_eq!(rig.core.input.length(), before, "and not answered");
 }
