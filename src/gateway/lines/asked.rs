@@ -171,10 +171,10 @@ mod tests {
 
     #[test]
     fn no_value_looks_like_another_field() {
-        let input = format!(r#"{{"a\nb":"x","long":"{}b: 1","lines":"1\nb: 2"}}"#, "word ".repeat(12));
+        let input = format!(r#"{{"a\nb":"x","long":"{} b: 1","lines":"1\nb: 2"}}"#, "x".repeat(50));
         let rows = shown("T", "", &input);
         assert!(!rows.iter().any(|row| row.starts_with("  b:")), "{rows:?}");
-        assert!(rows.iter().any(|row| row.trim_start().starts_with("b: 1")), "{rows:?}");
+        assert!(rows.iter().any(|row| row == "    b: 1"), "{rows:?}");
     }
 
     #[test]

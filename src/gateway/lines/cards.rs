@@ -246,7 +246,7 @@ impl Cards {
     pub(super) fn rows(&self, keys: Keys, width: usize) -> Vec<Row> {
         let count = if self.open.len() > 1 { format!(" (1 of {})", self.open.len()) } else { String::new() };
         let why_not = |seen: &Seen, elsewhere: &str| match seen.why_not() {
-            Some(why) => rows(Style::Bad, "  ", &clean(&format!("{why}; {elsewhere}"), Care::Exact), width),
+            Some(why) => rows(Style::Bad, "  ", &clean(&format!("{why}\n{elsewhere}"), Care::Exact), width),
             None => Vec::new(),
         };
         match self.open.front() {
@@ -254,8 +254,7 @@ impl Cards {
             Some(Open { request: Request::Permission(asked), seen }) => {
                 let head = format!("? allow {}{count}", asked.summary);
                 let mut out = vec![Row::clipped(Style::Warning, &head, width)];
-                let elsewhere =
-                    format!("so it can only be rejected here. Whole: approvals --json, approve {}", asked.id);
+                let elsewhere = format!("it can only be rejected here; whole: approvals --json, approve {}", asked.id);
                 out.extend(why_not(seen, &elsewhere));
                 if self.may_approve {
                     out.extend(keys.rows(&permission_keys(asked, seen), width));
