@@ -17,6 +17,7 @@ mod agents;
 mod agents_unfit;
 mod architecture;
 mod audit;
+mod cards;
 mod check;
 mod cuts;
 mod documents;

@@ -31,6 +31,8 @@ pub(super) enum Heard {
     Fed(Fed),
     /// The answer to a question of this number; an error when it was refused.
     Answer(u64, Option<Box<v1::Error>>),
+    /// A part of the answer to the question of this number, which wanted a whole event; the last says so.
+    Piece(u64, v1::EventPiece),
     /// The connection or attachment is over; another may go on.
     Broken(ConnectError),
 }
@@ -94,7 +96,7 @@ impl Feed {
             match self.hear(connection).await? {
                 Heard::Fed(fed) => return Ok(fed),
                 Heard::Answer(id, Some(error)) if asked == Some(id) => return Err(ConnectError::Answer(error)),
-                Heard::Answer(..) => {}
+                Heard::Answer(..) | Heard::Piece(..) => {}
                 Heard::Broken(error) => {
                     let attached = self.come_back(connection, error).await?;
                     match attached.lost_to.saturating_sub(attached.lost_from) {
@@ -126,6 +128,7 @@ impl Feed {
                 }
                 Some(Body::Ended(ended)) => Heard::Fed(Fed::Ended(ended.exit.unwrap_or_default())),
                 Some(Body::Error(error)) if message.id != 0 => Heard::Answer(message.id, Some(Box::new(error))),
+                Some(Body::EventPiece(piece)) => Heard::Piece(message.id, piece),
                 Some(Body::Detached(detached))
                     if matches!(&detached.reason[..], "too-slow" | "host-gone" | "restarted") =>
                 {

@@ -109,7 +109,7 @@ async fn prompt(verb: PromptVerb, mut connection: Connection, dialler: Dialler) 
                 }
             }
             Heard::Answer(id, Some(error)) if id == asked => return Err(ConnectError::Answer(error).into()),
-            Heard::Answer(..) => {}
+            Heard::Answer(..) | Heard::Piece(..) => {}
             Heard::Broken(error) => {
                 let attached = feed.come_back(&mut connection, error).await?;
                 if attached.log_id != log {

@@ -20,6 +20,9 @@ use crate::wire::v1::{self, client_message::Body as Ask};
 /// Commands without an answer yet: more than a person presses keys meanwhile.
 const UNDERWAY: usize = 16;
 
+/// A whole event as JSON: the longest input (1 MiB), its command and the agent's line, with all that may be escaped in them.
+const WHOLE: usize = 16 << 20;
+
 /// Why it stopped.
 enum Stop {
     Left,
@@ -65,9 +68,9 @@ pub(super) async fn talk(
         leave: prefix.map(|prefix| format!("{prefix} d")).unwrap_or_default(),
         prompts: SessionId::from_bytes(crate::gateway::random()).to_string(),
     });
-    lines.attached(&attached, Instant::now());
+    lines.attached(&attached);
     let keys = prefix.map(DetachKeys::new);
-    let mut talk = Talk { session: session.session_id, feed, console, lines, keys, underway: Vec::new() };
+    let mut talk = Talk { session: session.session_id, feed, console, lines, keys, underway: Vec::new(), fetch: None };
     let stop = match talk.run(&mut connection).await {
         Ok(stop) | Err(stop) => stop,
     };
@@ -108,12 +111,22 @@ struct Talk {
     keys: Option<DetachKeys>,
     /// Questions without an answer yet, by their numbers.
     underway: Vec<(u64, Command)>,
+    fetch: Option<Fetch>,
+}
+
+/// An event that is being fetched whole.
+struct Fetch {
+    /// The question.
+    id: u64,
+    number: u64,
+    json: Vec<u8>,
 }
 
 impl Talk {
     async fn run(&mut self, connection: &mut Connection) -> Result<Stop, Stop> {
         loop {
             self.paint().await?;
+            self.fetch(connection).await;
             let due = self.lines.due();
             tokio::select! {
                 biased;
@@ -128,6 +141,7 @@ impl Talk {
                         return Ok(stop);
                     },
                     Heard::Answer(id, error) => self.answered(id, error),
+                    Heard::Piece(id, piece) => self.piece(id, &piece),
                     Heard::Broken(error) => self.come_back(connection, error).await?,
                 },
             }
@@ -136,12 +150,16 @@ impl Talk {
 
     async fn paint(&mut self) -> Result<(), Stop> {
         let picture = self.lines.paint();
-        if picture.is_empty() { Ok(()) } else { Ok(self.console.write(picture.into()).await?) }
+        if !picture.is_empty() {
+            self.console.write(picture.into()).await?;
+        }
+        self.lines.painted(Instant::now());
+        Ok(())
     }
 
     fn fed(&mut self, fed: Fed) -> Option<Stop> {
         match fed {
-            Fed::Event(number, event) => self.lines.event(number, &event, Instant::now()),
+            Fed::Event(number, event) => self.lines.event(number, &event),
             Fed::Lost(count) => self.lines.remark(&format!("{count} events are gone")),
             Fed::Ended(exit) => return Some(Stop::Ended(exit)),
             Fed::Over(why) => return Some(Stop::Over(why)),
@@ -150,6 +168,9 @@ impl Talk {
     }
 
     fn answered(&mut self, id: u64, error: Option<Box<v1::Error>>) {
+        if self.fetch.as_ref().is_some_and(|fetch| fetch.id == id) {
+            return self.fetched(Err(error.map_or_else(|| "no event came".to_owned(), |error| error.message)));
+        }
         let Some(place) = self.underway.iter().position(|(asked, _)| *asked == id) else { return };
         let (_, command) = self.underway.remove(place);
         if let Some(error) = error {
@@ -157,16 +178,49 @@ impl Talk {
         }
     }
 
+    fn piece(&mut self, id: u64, piece: &v1::EventPiece) {
+        let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.id == id) else { return };
+        if fetch.json.len() + piece.data.len() > WHOLE {
+            return self.fetched(Err(format!("it is longer than {WHOLE} bytes")));
+        }
+        fetch.json.extend_from_slice(&piece.data);
+        if !piece.more {
+            let event = serde_json::from_slice(&fetch.json);
+            self.fetched(event.map_err(|error| format!("what came is no event: {error}")));
+        }
+    }
+
+    fn fetched(&mut self, event: Result<v1::AgentEvent, String>) {
+        if let Some(fetch) = self.fetch.take() {
+            self.lines.fetched(fetch.number, event);
+        }
+    }
+
+    /// The rest of what somebody has to see whole.
+    async fn fetch(&mut self, connection: &mut Connection) {
+        if self.fetch.is_none()
+            && let Some(number) = self.lines.wanted()
+        {
+            let id = self.send(connection, Request::FetchEvent(number)).await;
+            self.fetch = Some(Fetch { id, number, json: Vec::new() });
+        }
+    }
+
     async fn ask(&mut self, connection: &mut Connection, command: Command) {
         if self.underway.len() >= UNDERWAY {
             return self.lines.refused(&command, "the gateway is slow; try again in a moment");
         }
+        let id = self.send(connection, request(command.clone())).await;
+        self.underway.push((id, command));
+    }
+
+    /// Its number.
+    async fn send(&self, connection: &mut Connection, request: Request) -> u64 {
         let id = connection.take_id();
-        let request = Some(request(command.clone()));
-        let ask = Ask::Agent(v1::AgentRequest { session: self.session.clone(), request });
+        let ask = Ask::Agent(v1::AgentRequest { session: self.session.clone(), request: Some(request) });
         // A connection that takes nothing is found by its reader, and the question asked again.
         let _ = send(&mut connection.socket, id, ask).await;
-        self.underway.push((id, command));
+        id
     }
 
     async fn come_back(&mut self, connection: &mut Connection, mut error: ConnectError) -> Result<(), Stop> {
@@ -180,7 +234,9 @@ impl Talk {
             }
         };
         self.lines.note("");
-        self.lines.attached(&attached, Instant::now());
+        // Here it is lost; the attach tells all that waits, whole.
+        self.fetched(Err("the connection broke".to_owned()));
+        self.lines.attached(&attached);
         for (_, command) in std::mem::take(&mut self.underway) {
             match command {
                 // The same id again is the same prompt.
@@ -203,6 +259,7 @@ impl Talk {
             if !picture.is_empty() {
                 console.write(picture.into()).await?;
             }
+            lines.painted(Instant::now());
             let due = lines.due();
             tokio::select! {
                 back = &mut back => return Ok(back),

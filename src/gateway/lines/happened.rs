@@ -1,16 +1,15 @@
 //! What an attach and each event change in the line terminal. Does not know keys.
 
-use std::time::Instant;
-
 use super::LineTerminal;
-use super::cards::Request;
+use super::cards::{Request, Seen};
 use super::text::Style;
+use super::transcript::missing;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{AgentEvent, Attached, Closing, PermissionClosed, PromptPhase, QuestionClosed, Verdict};
 
 impl LineTerminal {
     /// The answer to an attach, the first or a later one.
-    pub(crate) fn attached(&mut self, attached: &Attached, now: Instant) {
+    pub(crate) fn attached(&mut self, attached: &Attached) {
         let lost = attached.lost_to.saturating_sub(attached.lost_from);
         if attached.verdict() == Verdict::Reset {
             self.remark("the session was restarted");
@@ -40,11 +39,11 @@ impl LineTerminal {
         if !self.transcript.history {
             self.live();
         }
-        self.settle(now);
+        self.settle();
     }
 
     /// The event of this number.
-    pub(crate) fn event(&mut self, number: u64, event: &AgentEvent, now: Instant) {
+    pub(crate) fn event(&mut self, number: u64, event: &AgentEvent) {
         match &event.kind {
             Some(Kind::State(state)) => (self.state, self.notice) = (state.state(), None),
             Some(Kind::Started(started)) => {
@@ -63,8 +62,8 @@ impl LineTerminal {
                     self.mine.retain(|(id, _)| *id != state.id);
                 }
             },
-            Some(Kind::PermissionAsked(asked)) => self.asked(Request::Permission(asked.clone())),
-            Some(Kind::QuestionAsked(asked)) => self.asked(Request::Question(asked.clone(), Vec::new())),
+            Some(Kind::PermissionAsked(asked)) => self.told(number, event, Request::Permission(asked.clone())),
+            Some(Kind::QuestionAsked(asked)) => self.told(number, event, Request::Question(asked.clone(), Vec::new())),
             Some(Kind::PermissionClosed(closed)) => self.permission_closed(closed),
             Some(Kind::QuestionClosed(closed)) => self.question_closed(closed),
             _ => {}
@@ -73,7 +72,7 @@ impl LineTerminal {
         if self.transcript.history && number + 1 >= self.head {
             self.live();
         }
-        self.settle(now);
+        self.settle();
     }
 
     fn queue(&mut self, id: &str) {
@@ -89,13 +88,54 @@ impl LineTerminal {
         }
     }
 
+    /// The event whose whole is wanted, told once; [`Self::fetched`] hears what came of it.
+    pub(crate) fn wanted(&mut self) -> Option<u64> {
+        // What is history may be closed by now, or told whole at its end.
+        if self.transcript.history { None } else { self.cards.fetch() }
+    }
+
+    /// The whole event of this number, or why it did not come.
+    pub(crate) fn fetched(&mut self, number: u64, event: Result<AgentEvent, String>) {
+        let Some(beginning) = self.cards.fetching(number).cloned() else { return };
+        match event.and_then(|event| whole(event, &beginning)) {
+            Ok(request) => self.asked(request),
+            Err(why) => self.lost(&beginning, why),
+        }
+        self.settle();
+    }
+
+    fn told(&mut self, number: u64, event: &AgentEvent, request: Request) {
+        match &event.cut {
+            None => self.asked(request),
+            Some(cut) if cut.fetchable => drop(self.cards.add(request, Seen::Beginning(number))),
+            Some(cut) => {
+                let why = format!("{} of its bytes were never kept", missing(cut, event));
+                if self.cards.add(request.clone(), Seen::Lost(String::new())) {
+                    self.lost(&request, why);
+                }
+            }
+        }
+    }
+
     fn asked(&mut self, request: Request) {
         let shown = if let Request::Permission(asked) = &request { Some(asked.clone()) } else { None };
-        if self.cards.add(request)
+        if self.cards.add(request, Seen::Whole)
             && let Some(asked) = shown
         {
-            self.transcript.asked(&asked);
+            let left = self.transcript.asked(&asked);
+            if left > 0 {
+                self.cards.see(&asked.id, Seen::Long(left));
+            }
         }
+    }
+
+    /// What there is of it is shown.
+    fn lost(&mut self, beginning: &Request, why: String) {
+        if let Request::Permission(asked) = beginning {
+            self.transcript.asked(asked);
+            self.transcript.remark(Style::Warning, &format!("… the rest of it is not shown: {why}"));
+        }
+        self.cards.see(beginning.id(), Seen::Lost(why));
     }
 
     fn permission_closed(&mut self, closed: &PermissionClosed) {
@@ -128,6 +168,18 @@ impl LineTerminal {
         self.waiting.retain(|request| request.id() != id);
         self.cards.close(id).map_or_else(|| "a request".to_owned(), |request| request.summary())
     }
+}
+
+/// The request that the event asks whole; only the one that was asked for.
+fn whole(event: AgentEvent, beginning: &Request) -> Result<Request, String> {
+    let request = match event.kind {
+        _ if event.cut.is_some() => return Err("the rest was never kept".to_owned()),
+        Some(Kind::PermissionAsked(asked)) => Request::Permission(asked),
+        Some(Kind::QuestionAsked(asked)) => Request::Question(asked, Vec::new()),
+        _ => return Err("something else came".to_owned()),
+    };
+    let is_same = request.id() == beginning.id() && request.digest() == beginning.digest();
+    if is_same { Ok(request) } else { Err("another request came".to_owned()) }
 }
 
 fn outcome(closing: Closing) -> (Style, &'static str) {

@@ -1,6 +1,7 @@
 //! A structured session as a line terminal: events and typed bytes in, bytes for the terminal and what the person wants
 //! out. Shared by the ssh door and the local client. Knows no socket, no session and no clock: times are told to it.
 
+mod asked;
 mod cards;
 mod editor;
 mod happened;
@@ -23,7 +24,7 @@ use crate::wire::v1::{AgentState, Interrupt, Prompt};
 
 pub(crate) use picture::LEAVE;
 
-use cards::{Cards, Pressed, Request};
+use cards::{Card, Cards, Pressed, Request};
 use editor::{Editor, Full};
 use keys::{Key, Keyboard};
 use region::Region;
@@ -33,7 +34,7 @@ use transcript::Transcript;
 /// Events of before that a person who comes later is shown: a few turns, without the cost of all.
 pub(crate) const CONTEXT: u32 = 200;
 
-/// Single keys answer a card so long after it came or the last key was typed: who types a sentence meant no answer.
+/// Single keys answer a card so long after it was written or the last key was typed: who types a sentence meant no answer.
 const GRACE: Duration = Duration::from_millis(400);
 /// An ESC that nothing follows for so long is a key.
 const ESCAPE: Duration = Duration::from_millis(60);
@@ -79,8 +80,9 @@ pub(crate) struct LineTerminal {
     reason: Option<String>,
     /// What is typed answers the question in front.
     answering: bool,
-    /// The request whose card is shown, and whether keys answer it yet.
-    card: Option<String>,
+    /// The card in front, whether it was written, and whether keys answer it yet.
+    card: Option<Card>,
+    drawn: bool,
     armed: bool,
     arms_at: Option<Instant>,
     escape_at: Option<Instant>,
@@ -119,6 +121,7 @@ impl LineTerminal {
             reason: None,
             answering: false,
             card: None,
+            drawn: false,
             armed: false,
             arms_at: None,
             escape_at: None,
@@ -152,8 +155,15 @@ impl LineTerminal {
         let alone = keys.len() == 1;
         let wishes = keys.into_iter().filter_map(|key| self.press(key, alone, now)).collect();
         self.escape_at = self.keyboard.is_open().then(|| now + ESCAPE);
-        self.settle(now);
+        self.settle();
         wishes
+    }
+
+    /// What [`Self::paint`] gave was written. A card can be read only from then on: what stands above it may be long.
+    pub(crate) fn painted(&mut self, now: Instant) {
+        if self.card.is_some() && !self.drawn && self.draws_at.is_none() {
+            (self.drawn, self.arms_at) = (true, Some(now + GRACE));
+        }
     }
 
     /// When [`Self::tick`] is wanted.
@@ -174,7 +184,7 @@ impl LineTerminal {
             self.arms_at = None;
             self.armed = true;
         }
-        self.settle(now);
+        self.settle();
     }
 
     /// A wish that was not granted.
@@ -227,7 +237,7 @@ impl LineTerminal {
             self.note("the text is full: 64 KiB; put longer ones into a file");
         }
         // Who types a sentence with pauses still means no answer.
-        if self.card.is_some() {
+        if self.drawn {
             (self.armed, self.arms_at) = (false, Some(now + GRACE));
         }
     }
@@ -281,7 +291,7 @@ impl LineTerminal {
     fn pressed(&mut self, pressed: Pressed) -> Option<Wish> {
         match pressed {
             Pressed::Answer(command) => return Some(Wish::Ask(command)),
-            Pressed::Reason => self.reason = self.card.clone(),
+            Pressed::Reason => self.reason = self.card.as_ref().map(|card| card.id.clone()),
             Pressed::Refused(why) => self.note(&why),
             Pressed::Next | Pressed::Nothing => {}
         }
@@ -289,14 +299,15 @@ impl LineTerminal {
     }
 
     /// What follows from any change of cards and line.
-    fn settle(&mut self, now: Instant) {
-        let front = if self.transcript.history { None } else { self.cards.front_id() };
-        if self.card.as_deref() != front {
-            self.card = front.map(str::to_owned);
-            self.armed = false;
-            self.arms_at = self.card.is_some().then(|| now + GRACE);
+    fn settle(&mut self) {
+        let front = if self.transcript.history { None } else { self.cards.card() };
+        if self.card != front {
+            let id = front.as_ref().map(|card| card.id.as_str());
+            let is_gone = self.reason.is_some() && self.reason.as_deref() != id;
+            self.card = front;
+            (self.drawn, self.armed, self.arms_at) = (false, false, None);
             self.answering = false;
-            if self.reason.is_some() {
+            if is_gone {
                 self.give_up_reason();
                 self.note("that request was closed meanwhile");
             }

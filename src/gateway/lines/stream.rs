@@ -31,6 +31,11 @@ impl Said {
         Self { block, hash: Sha256::new(), length: 0 }
     }
 
+    /// Some of it was.
+    pub(super) fn is_begun(&self) -> bool {
+        self.length > 0
+    }
+
     fn add(&mut self, piece: &str) {
         self.hash.update(piece);
         self.length += piece.len();
@@ -59,7 +64,7 @@ impl Stream {
     pub(super) fn new(said: Said) -> Self {
         let quiet = said.block.thought || !said.block.parent.is_empty();
         let (style, indent) = if quiet { (Style::Dim, "  ") } else { (Style::Plain, "") };
-        let begun = said.length > 0;
+        let begun = said.is_begun();
         Self { said, style, indent, pending: String::new(), begun }
     }
 

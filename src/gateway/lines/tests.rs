@@ -3,7 +3,7 @@
 use super::*;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AgentEvent, AgentSummary, Attached, Closing, MessageChunk, OptionKind, PermissionAsked, PermissionClosed,
+    AgentEvent, AgentSummary, Attached, Closing, Cut, MessageChunk, OptionKind, PermissionAsked, PermissionClosed,
     PermissionOption, Question, QuestionAsked, QuestionOption, StateChanged, Verdict,
 };
 
@@ -11,6 +11,7 @@ struct Rig {
     lines: LineTerminal,
     now: Instant,
     number: u64,
+    painted: Vec<u8>,
 }
 
 impl Rig {
@@ -18,12 +19,12 @@ impl Rig {
         let size = WinSize::clamped(80, 24);
         let (name, leave, prompts) = ("talk".into(), "Ctrl-] d".into(), "p".into());
         let setup = Setup { name, size, drives: true, may_approve, leave, prompts };
-        Self { lines: LineTerminal::new(setup), now: Instant::now(), number: 0 }
+        Self { lines: LineTerminal::new(setup), now: Instant::now(), number: 0, painted: Vec::new() }
     }
 
     fn event(&mut self, kind: Kind) {
         let event = AgentEvent { kind: Some(kind), ..AgentEvent::default() };
-        self.lines.event(self.number, &event, self.now);
+        self.lines.event(self.number, &event);
         self.number += 1;
     }
 
@@ -31,16 +32,24 @@ impl Rig {
         text.bytes().flat_map(|byte| self.lines.typed(&[byte], self.now)).collect()
     }
 
+    fn paints(&mut self) {
+        self.painted.extend(self.lines.paint());
+        self.lines.painted(self.now);
+    }
+
     /// Until nothing is due.
     fn waits(&mut self) {
+        self.paints();
         while let Some(due) = self.lines.due() {
             self.now = due;
             self.lines.tick(due);
+            self.paints();
         }
     }
 
     fn shown(&mut self) -> String {
-        String::from_utf8(self.lines.paint()).unwrap()
+        self.paints();
+        String::from_utf8(std::mem::take(&mut self.painted)).unwrap()
     }
 }
 
@@ -71,6 +80,86 @@ fn a_key_answers_only_a_card_that_was_there_to_be_read() {
     rig.waits();
     assert_eq!(answer(&rig.types("y")), Some(("yes".into(), String::new())));
     assert_eq!(answer(&rig.types("rnot now\r")), Some(("no".into(), "not now".into())));
+}
+
+#[test]
+fn a_card_is_read_only_from_when_it_was_written() {
+    let mut rig = Rig::new(true);
+    rig.event(permission("r1"));
+    rig.now += GRACE * 2;
+    rig.lines.tick(rig.now);
+    assert_eq!((rig.lines.due(), answer(&rig.types("y"))), (None, None), "what stands above it may be on its way");
+    rig.types("\x03");
+    rig.paints();
+    assert_eq!(answer(&rig.types("y")), None);
+    rig.types("\x03");
+    rig.waits();
+    assert!(answer(&rig.types("y")).is_some());
+}
+
+/// A request of which an event has only the beginning, and its whole.
+fn long() -> (AgentEvent, AgentEvent) {
+    let Kind::PermissionAsked(mut asked) = permission("r1") else { unreachable!() };
+    asked.command = (0..9000).map(|n| format!("step {n}\n")).collect::<String>() + "the last line";
+    let whole = AgentEvent { kind: Some(Kind::PermissionAsked(asked.clone())), ..AgentEvent::default() };
+    asked.command.truncate(16);
+    let cut = Some(Cut { length: 300_000, fetchable: true });
+    (AgentEvent { cut, kind: Some(Kind::PermissionAsked(asked)), ..AgentEvent::default() }, whole)
+}
+
+#[test]
+fn a_cut_request_is_fetched_and_shown_whole_before_a_key_allows_it() {
+    let mut rig = Rig::new(true);
+    let (cut, whole) = long();
+    rig.lines.event(4, &cut);
+    assert_eq!((rig.lines.wanted(), rig.lines.wanted()), (Some(4), None));
+    rig.waits();
+    assert_eq!(answer(&rig.types("y")), None);
+    let shown = rig.shown();
+    assert!(shown.contains("being fetched") && !shown.contains("step 1"), "{shown}");
+    rig.types("\x03");
+    rig.lines.fetched(4, Ok(whole));
+    assert_eq!(answer(&rig.types("y")), None, "more of it came: it is read anew");
+    rig.types("\x03");
+    rig.waits();
+    let shown = rig.shown();
+    assert!(shown.contains("step 8999") && shown.contains("the last line"), "{}", shown.len());
+    assert_eq!(answer(&rig.types("y")), Some(("yes".into(), String::new())));
+}
+
+#[test]
+fn a_request_whose_rest_does_not_come_can_only_be_rejected() {
+    let (cut, whole) = long();
+    let mut other = whole.clone();
+    if let Some(Kind::PermissionAsked(asked)) = &mut other.kind {
+        asked.digest = "e".into();
+    }
+    for came in [Err("gone".to_owned()), Ok(other), Ok(cut.clone())] {
+        let mut rig = Rig::new(true);
+        rig.lines.event(4, &cut);
+        assert_eq!(rig.lines.wanted(), Some(4));
+        rig.lines.fetched(4, came);
+        rig.waits();
+        let shown = rig.shown();
+        assert!(shown.contains("step 1") && shown.contains("the rest of it is not shown"), "{shown}");
+        assert!(shown.contains("can only be rejected here") && rig.types("y").is_empty());
+        assert_eq!(answer(&rig.types("n")), Some(("no".into(), String::new())));
+    }
+}
+
+#[test]
+fn of_what_waits_at_an_attach_the_whole_is_known() {
+    let (cut, whole) = long();
+    let Some(Kind::PermissionAsked(asked)) = whole.kind else { unreachable!() };
+    let mut rig = Rig::new(true);
+    let agent = Some(AgentSummary { permissions: vec![asked], ..Default::default() });
+    let attached = Attached { verdict: Verdict::Snapshot.into(), offset: 0, head: 1, agent, ..Default::default() };
+    rig.lines.attached(&attached);
+    rig.lines.event(0, &cut);
+    assert_eq!(rig.lines.wanted(), None);
+    rig.waits();
+    assert!(rig.shown().contains("the last line"));
+    assert!(answer(&rig.types("y")).is_some());
 }
 
 #[test]
@@ -154,7 +243,7 @@ fn what_waits_at_an_attach_is_shown_after_history() {
     let Kind::PermissionAsked(asked) = permission("r1") else { unreachable!() };
     let agent = Some(AgentSummary { permissions: vec![asked], ..Default::default() });
     let attached = Attached { verdict: Verdict::Snapshot.into(), offset: 0, head: 2, agent, ..Default::default() };
-    rig.lines.attached(&attached, rig.now);
+    rig.lines.attached(&attached);
     assert!(!rig.shown().contains("asks for leave"));
     let text = |text: &str| Kind::Message(MessageChunk { text: text.into(), whole: true, ..Default::default() });
     rig.event(text("before"));

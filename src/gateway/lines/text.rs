@@ -62,7 +62,8 @@ impl Row {
         Self { style, text: crate::gateway::verbs::clip(&crate::base::printable(text, CHARACTERS * width), width) }
     }
 
-    fn of(style: Style, clean: String) -> Self {
+    /// A clean text that fits.
+    pub(super) fn of(style: Style, clean: String) -> Self {
         Self { style, text: clean }
     }
 
@@ -154,16 +155,19 @@ pub(super) fn cut(text: &str, width: usize) -> Option<(usize, usize)> {
 /// Clean text as rows, each begun with `indent`; at least one.
 pub(super) fn rows(style: Style, indent: &str, clean: &str, width: usize) -> Vec<Row> {
     let room = width.saturating_sub(columns(indent)).max(1);
-    let mut out = Vec::new();
-    for line in clean.split('\n') {
-        let mut rest = line;
-        while let Some((end, next)) = cut(rest, room) {
-            out.push(Row::of(style, format!("{indent}{}", rest.get(..end).unwrap_or_default())));
-            rest = rest.get(next..).unwrap_or_default();
-        }
-        out.push(Row::of(style, format!("{indent}{rest}")));
-    }
-    out
+    let piece = |piece: &str| Row::of(style, format!("{indent}{piece}"));
+    clean.split('\n').flat_map(|line| pieces(line, room).map(piece)).collect()
+}
+
+/// Clean text without line ends in pieces of at most `room` columns; at least one.
+pub(super) fn pieces(line: &str, room: usize) -> impl Iterator<Item = &str> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let place = cut(line, room);
+        rest = place.and_then(|(_, next)| line.get(next..));
+        Some(place.and_then(|(end, _)| line.get(..end)).unwrap_or(line))
+    })
 }
 
 /// As `rows`, with the mark in front of the first only.

@@ -1,21 +1,18 @@
 //! What an agent's tools are asked for and say, as rows: titles, inputs, changes, output. Does not know whether it may.
 
-use serde_json::Value;
-
 use super::text::{Care, Row, Style, clean, hanging, rows, shortened, without_colours};
-use crate::wire::v1::{Diff, PermissionAsked, Plan, PlanStatus, ToolKind};
+use crate::wire::v1::{Diff, Plan, PlanStatus, ToolKind};
 
 /// Rows of a tool's output: the person can ask for the rest, and the agent has read it.
 const OUTPUT: usize = 8;
 /// Rows of a change that nobody is asked about.
 const CHANGE: usize = 40;
-/// Rows of what somebody decides about: past this nobody reads on a terminal; `approvals --json` has all of it.
-const ASKED: usize = 1000;
 /// Characters of an output that are looked at: more than its rows hold.
 const OUTPUT_TEXT: usize = 64 * 1024;
 
 const BODY: &str = "  ";
-const QUOTE: &str = "  | ";
+/// Before a line of a change that stays.
+const KEPT: &str = "    ";
 
 /// What stands before a call's title.
 pub(super) fn icon(kind: ToolKind) -> char {
@@ -49,65 +46,34 @@ pub(super) fn changes(diffs: &[Diff], width: usize) -> Vec<Row> {
     shortened(all, CHANGE, BODY)
 }
 
-/// Lines that go are red, lines that come green; of those that stay, the nearest on both sides are shown.
 fn change(old: &str, new: &str, width: usize) -> Vec<Row> {
-    let lines = |text: &str| -> Vec<String> {
-        if text.is_empty() { Vec::new() } else { clean(text, Care::Exact).lines().map(str::to_owned).collect() }
-    };
-    let (old, new) = (lines(old), lines(new));
-    let same = |pairs: &mut dyn Iterator<Item = (&String, &String)>| pairs.take_while(|(a, b)| a == b).count();
-    let before = same(&mut old.iter().zip(&new));
-    let (old_rest, new_rest) = (old.get(before..).unwrap_or_default(), new.get(before..).unwrap_or_default());
-    let after = same(&mut old_rest.iter().rev().zip(new_rest.iter().rev()));
-    let kept = |line: &String| rows(Style::Dim, "    ", line, width);
-    let mut out: Vec<Row> = Vec::new();
-    out.extend(old.get(before.saturating_sub(1)..before).unwrap_or_default().iter().flat_map(kept));
-    let part = |all: &'_ [String]| all.get(..all.len().saturating_sub(after)).unwrap_or_default().to_vec();
-    for line in part(old_rest) {
-        out.extend(rows(Style::Removed, "  - ", &line, width));
-    }
-    for line in part(new_rest) {
-        out.extend(rows(Style::Added, "  + ", &line, width));
-    }
-    out.extend(new_rest.get(new_rest.len().saturating_sub(after)..).unwrap_or_default().iter().take(1).flat_map(kept));
-    out
-}
-
-/// Everything that somebody has to know who decides about a request.
-pub(super) fn asked(asked: &PermissionAsked, width: usize) -> Vec<Row> {
-    let head = format!("? {} asks for leave in {}", asked.tool, asked.directory);
-    let mut out = rows(Style::Warning, "", &clean(&head.replace('\n', " "), Care::Exact), width);
-    let body = input(asked, width);
-    let body_rows = body.len();
-    out.extend(shortened(body, ASKED, QUOTE));
-    if body_rows > ASKED + 1 {
-        out.extend(rows(Style::Warning, QUOTE, "all of it: approvals --json", width));
-    }
-    if !asked.explanation.is_empty() {
-        out.extend(rows(Style::Dim, BODY, &format!("why: {}", clean(&asked.explanation, Care::Exact)), width));
-    }
-    out
-}
-
-fn input(asked: &PermissionAsked, width: usize) -> Vec<Row> {
-    let quoted = |text: &str| rows(Style::Plain, QUOTE, &clean(text, Care::Exact), width);
-    if !asked.command.is_empty() {
-        return quoted(&asked.command);
-    }
-    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(&asked.input) else { return quoted(&asked.input) };
     let mut out = Vec::new();
-    let text = |names: &[&str]| names.iter().find_map(|name| fields.get(*name)?.as_str()).unwrap_or_default();
-    let (old_names, new_names) = (["old_string", "oldString"], ["new_string", "newString", "content", "new_source"]);
-    for (name, value) in &fields {
-        match value {
-            _ if old_names.contains(&name.as_str()) || new_names.contains(&name.as_str()) => {}
-            Value::String(value) if value.contains('\n') => out.extend(quoted(&format!("{name}:\n{value}"))),
-            Value::String(value) => out.extend(quoted(&format!("{name}: {value}"))),
-            other => out.extend(quoted(&format!("{name}: {other}"))),
-        }
-    }
-    out.extend(change(text(&old_names), text(&new_names), width));
+    each_line(&clean(old, Care::Exact), &clean(new, Care::Exact), &mut |style, mark, line| {
+        out.extend(rows(style, mark, line, width));
+    });
     out
+}
+
+/// A change line by line, each with its mark: lines that go are red, lines that come green; of those that stay, the nearest
+/// on both sides are told, and how many there are beyond.
+pub(super) fn each_line(old: &str, new: &str, tell: &mut impl FnMut(Style, &'static str, &str)) {
+    let same = |pairs: &mut dyn Iterator<Item = (&str, &str)>| pairs.take_while(|(a, b)| a == b).count();
+    let (old_count, new_count) = (old.lines().count(), new.lines().count());
+    let before = same(&mut old.lines().zip(new.lines()));
+    let most = old_count.min(new_count) - before;
+    let after = same(&mut old.lines().rev().zip(new.lines().rev()).take(most));
+    let more = |count: usize, tell: &mut dyn FnMut(Style, &'static str, &str)| {
+        if count > 0 {
+            tell(Style::Dim, KEPT, &format!("… {count} more, unchanged"));
+        }
+    };
+    more(before.saturating_sub(1), tell);
+    old.lines().take(before).last().into_iter().for_each(|line| tell(Style::Dim, KEPT, line));
+    let part = |count: usize| count - before - after;
+    old.lines().skip(before).take(part(old_count)).for_each(|line| tell(Style::Removed, "  - ", line));
+    new.lines().skip(before).take(part(new_count)).for_each(|line| tell(Style::Added, "  + ", line));
+    new.lines().skip(new_count - after).take(1).for_each(|line| tell(Style::Dim, KEPT, line));
+    more(after.saturating_sub(1), tell);
 }
 
 /// A list of steps, or prose.
@@ -138,28 +104,13 @@ mod tests {
     #[test]
     fn a_change_shows_what_goes_and_comes_with_its_neighbours() {
         let shown = change("a\nb\nold\nz\ny", "a\nb\nnew\nmore\nz\ny", 40);
-        assert_eq!(texts(&shown), ["    b", "  - old", "  + new", "  + more", "    z"]);
+        assert_eq!(
+            texts(&shown),
+            ["    … 1 more, unchanged", "    b", "  - old", "  + new", "  + more", "    z", "    … 1 more, unchanged"]
+        );
         assert_eq!(texts(&change("", "one\ntwo", 40)), ["  + one", "  + two"]);
         assert_eq!(texts(&change("x\nx", "x", 40)), ["    x", "  - x"]);
-    }
-
-    #[test]
-    fn who_decides_sees_everything() {
-        let command = (0..100).map(|n| format!("step {n}\n")).collect::<String>() + "rm\u{202e} -rf /";
-        let bash = PermissionAsked { tool: "Bash".into(), command, directory: "/srv".into(), ..Default::default() };
-        let shown = asked(&bash, 40);
-        assert_eq!(shown[0].text(), "? Bash asks for leave in /srv");
-        assert_eq!(shown.last().unwrap().text(), "  | rm\\u{202e} -rf /");
-        assert_eq!(shown.len(), 102);
-        let edit = PermissionAsked {
-            tool: "Edit".into(),
-            input: r#"{"file_path":"/a","old_string":"one","new_string":"two","replace_all":false}"#.into(),
-            ..Default::default()
-        };
-        let shown = asked(&edit, 40);
-        assert_eq!(texts(&shown)[1..], ["  | file_path: /a", "  | replace_all: false", "  - one", "  + two"]);
-        let odd = PermissionAsked { tool: "T".into(), input: "no json \x1b[2J".into(), ..Default::default() };
-        assert_eq!(asked(&odd, 40)[1].text(), "  | no json \\u{1b}[2J");
+        assert_eq!(texts(&change("x", "y\nx", 40)), ["  + y", "    x"]);
     }
 
     #[test]

@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 
 use super::stream::{Block, Said, Stream};
 use super::text::{Care, Row, Style, clean, hanging, rows, without_colours};
-use super::tools;
+use super::{asked, tools};
 use crate::base::{Characters, printable};
 use crate::gateway::verbs::clip;
-use crate::wire::pipe_bytes;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AgentEvent, AgentLog, AgentStream, MessageChunk, PipeOutput, PromptPhase, PromptState, Retrying, StopReason,
+    AgentEvent, AgentLog, AgentStream, Cut, MessageChunk, PipeOutput, PromptPhase, PromptState, Retrying, StopReason,
     ThoughtChunk, ToolCall, ToolCallUpdate, ToolKind, ToolStatus, TurnEnded, Usage, UserMessage,
 };
+use crate::wire::{agent_event_length, pipe_bytes};
 
 /// Tool calls whose end may still come: agents run a few at a time.
 const CALLS: usize = 64;
@@ -33,6 +33,27 @@ enum Topic {
     Tool,
     Remark,
     Turn,
+}
+
+/// How a text of the agent comes.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Piece,
+    Whole,
+    /// The whole was too long for an event.
+    Beginning {
+        missing: u64,
+    },
+}
+
+impl Told {
+    fn by(whole: bool, event: &AgentEvent) -> Self {
+        match &event.cut {
+            _ if !whole => Self::Piece,
+            None => Self::Whole,
+            Some(cut) => Self::Beginning { missing: missing(cut, event) },
+        }
+    }
 }
 
 struct Call {
@@ -101,21 +122,24 @@ impl Transcript {
         self.say(Topic::Remark, rows);
     }
 
-    /// What somebody is asked to decide, whole.
-    pub(super) fn asked(&mut self, asked: &crate::wire::v1::PermissionAsked) {
+    /// What somebody is asked to decide, whole; how many characters of it found no room.
+    pub(super) fn asked(&mut self, asked: &crate::wire::v1::PermissionAsked) -> usize {
         self.end_stream();
-        if let Some(call) = self.calls.iter_mut().find(|call| call.id == asked.tool_call_id) {
+        let sheet = asked::sheet(asked, self.width);
+        if sheet.has_change
+            && let Some(call) = self.calls.iter_mut().find(|call| call.id == asked.tool_call_id)
+        {
             call.diffs.clear();
         }
-        let rows = tools::asked(asked, self.width);
-        self.say(Topic::Tool, rows);
+        self.say(Topic::Tool, sheet.rows);
+        sheet.left
     }
 
     /// What happened.
     pub(super) fn take(&mut self, event: &AgentEvent) {
         match &event.kind {
-            Some(Kind::Message(chunk)) => self.message(chunk),
-            Some(Kind::Thought(chunk)) => self.thought(chunk),
+            Some(Kind::Message(chunk)) => self.message(chunk, event),
+            Some(Kind::Thought(chunk)) => self.thought(chunk, event),
             Some(Kind::PipeOutput(output)) => self.output(output),
             Some(Kind::UserMessage(message)) => self.user(message),
             Some(Kind::ToolCall(call)) => self.called(call),
@@ -144,26 +168,26 @@ impl Transcript {
         }
     }
 
-    fn message(&mut self, chunk: &MessageChunk) {
+    fn message(&mut self, chunk: &MessageChunk, event: &AgentEvent) {
         let MessageChunk { message_id, block, parent_tool_call, text, whole } = chunk;
         let (message, number, parent) = (message_id.clone(), *block, parent_tool_call.clone());
-        self.text(Block { message, number, thought: false, parent }, text, *whole);
+        self.text(Block { message, number, thought: false, parent }, text, Told::by(*whole, event));
     }
 
-    fn thought(&mut self, chunk: &ThoughtChunk) {
+    fn thought(&mut self, chunk: &ThoughtChunk, event: &AgentEvent) {
         let ThoughtChunk { message_id, block, parent_tool_call, text, whole } = chunk;
         let (message, number, parent) = (message_id.clone(), *block, parent_tool_call.clone());
-        self.text(Block { message, number, thought: true, parent }, text, *whole);
+        self.text(Block { message, number, thought: true, parent }, text, Told::by(*whole, event));
     }
 
     /// One text without an end.
     fn output(&mut self, output: &PipeOutput) {
         let text = self.characters.push(pipe_bytes(output));
         let block = Block { message: String::new(), number: 0, thought: false, parent: String::new() };
-        self.text(block, &text, false);
+        self.text(block, &text, Told::Piece);
     }
 
-    fn text(&mut self, block: Block, text: &str, whole: bool) {
+    fn text(&mut self, block: Block, text: &str, told: Told) {
         let topic = topic_of(&block);
         if self.stream.as_ref().is_none_or(|stream| stream.said.block != block) {
             self.end_stream();
@@ -172,13 +196,24 @@ impl Transcript {
             self.stream = Some(Stream::new(said.unwrap_or_else(|| Said::nothing(block))));
         }
         let Some(mut stream) = self.stream.take() else { return };
-        if whole {
-            let rows = stream.whole(text, self.width);
-            return self.say(topic, rows);
-        }
-        let rows = stream.push(text, self.width, self.history);
+        let rows = match told {
+            Told::Piece => {
+                let rows = stream.push(text, self.width, self.history);
+                self.say(topic, rows);
+                self.stream = Some(stream);
+                return;
+            }
+            Told::Whole => stream.whole(text, self.width),
+            // Its pieces were all of it.
+            Told::Beginning { .. } if stream.said.is_begun() => stream.end(self.width),
+            Told::Beginning { missing } => {
+                let mut rows = stream.whole(text, self.width);
+                let mark = format!("… shortened: {missing} bytes more");
+                rows.push(Row::clipped(Style::Warning, &mark, self.width));
+                rows
+            }
+        };
         self.say(topic, rows);
-        self.stream = Some(stream);
     }
 
     fn user(&mut self, message: &UserMessage) {
@@ -316,6 +351,11 @@ impl Transcript {
     fn is_parted(&self, topic: Topic) -> bool {
         self.topic != Topic::Nothing && self.topic != topic
     }
+}
+
+/// Bytes that a cut event left out.
+pub(super) fn missing(cut: &Cut, event: &AgentEvent) -> u64 {
+    cut.length.saturating_sub(agent_event_length(event) as u64)
 }
 
 fn topic_of(block: &Block) -> Topic {

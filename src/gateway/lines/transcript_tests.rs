@@ -100,6 +100,27 @@ fn pieces_are_said_once_also_when_others_speak_between_them() {
 }
 
 #[test]
+fn a_whole_that_was_cut_adds_nothing_to_its_pieces_and_is_marked_without_them() {
+    let long: String = (0..3000).map(|n| format!("line {n}\n")).collect();
+    let mut whole = event(chunk(&long[..16_384], 0, true));
+    whole.cut = Some(Cut { length: 300_000, fetchable: true });
+    for history in [false, true] {
+        let mut transcript = transcript(40);
+        transcript.history = history;
+        for piece in long.as_bytes().chunks(1000) {
+            transcript.take(&event(chunk(std::str::from_utf8(piece).unwrap(), 0, false)));
+        }
+        transcript.take(&whole);
+        transcript.live();
+        assert_eq!(transcript.take_rows().len(), 3000, "history: {history}");
+    }
+    let mut transcript = transcript(40);
+    transcript.take(&whole);
+    let last = transcript.take_rows().pop().unwrap();
+    assert_eq!(last.text(), format!("… shortened: {} bytes more", 300_000 - agent_event_length(&whole)));
+}
+
+#[test]
 fn parallel_calls_say_which_one_ended() {
     let rows = shown(
         40,

@@ -12,6 +12,9 @@ use super::lexer::{Lexer, Unit};
 /// Longest directory that can be typed: Linux's PATH_MAX.
 const LONGEST_PATH: usize = 4096;
 
+/// Rows of a window in which the last line is drawn: title, a choice, the line, and one that stays free.
+const WITH_FOOT: usize = 4;
+
 /// One key as the picker sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
@@ -27,18 +30,25 @@ pub(super) enum Key {
 }
 
 /// What the person decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Action {
     /// Nothing yet.
     Stay,
     /// Attach to this session.
     Attach(Name),
-    /// Let the session's agent do what it asks for, or refuse it: the request's id.
-    Decide { request: String, allow: bool },
+    /// Let the session's agent do what it asks for, or refuse it: the request as it was drawn.
+    Decide { asked: Box<Drawn>, allow: bool },
     /// Start this agent; none: in the first root.
     Start { agent: Name, directory: Option<String> },
     /// End the channel.
     Quit,
+}
+
+/// A request that is on the picture, of this session.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Drawn {
+    pub(super) session: String,
+    pub(super) permission: PermissionAsked,
 }
 
 /// The picker's state.
@@ -54,6 +64,8 @@ pub(super) struct Picker {
     /// Position in the list of sessions.
     at: usize,
     note: String,
+    /// What keys decide: it was on the picture long enough to be read.
+    armed: Option<Drawn>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +87,7 @@ impl Picker {
             page: Page::Sessions,
             at: 0,
             note: String::new(),
+            armed: None,
         }
     }
 
@@ -97,9 +110,30 @@ impl Picker {
     }
 
     /// What the agent of the chosen session asks leave for.
-    fn chosen_request(&self) -> Option<&PermissionAsked> {
+    fn chosen_request(&self) -> Option<Drawn> {
         let name = &self.sessions.get(self.at)?.name;
-        self.asked.iter().filter(|asked| asked.session == *name).find_map(|asked| asked.permission.as_ref())
+        let mut asked = self.asked.iter().filter(|asked| asked.session == *name);
+        let permission = asked.find_map(|asked| asked.permission.clone())?;
+        Some(Drawn { session: name.clone(), permission })
+    }
+
+    /// The request that a picture of this size shows.
+    pub(super) fn drawn(&self, size: WinSize) -> Option<Drawn> {
+        let has_foot = usize::from(size.rows()) >= WITH_FOOT;
+        let is_shown = self.page == Page::Sessions && self.note.is_empty() && has_foot;
+        self.chosen_request().filter(|_| is_shown)
+    }
+
+    /// Whether keys decide this one.
+    pub(super) fn is_armed(&self, asked: &Drawn) -> bool {
+        self.armed.as_ref() == Some(asked)
+    }
+
+    /// From now on keys decide this one, and no other; true when the picture changes.
+    pub(super) fn arm(&mut self, asked: Option<Drawn>) -> bool {
+        let changed = self.armed != asked;
+        self.armed = asked;
+        changed
     }
 
     /// One line below the list, until the next key.
@@ -129,7 +163,10 @@ impl Picker {
                 _ => self.page = Page::Agents { at: 0 },
             },
             Key::Char(key @ ('y' | 'd')) if let Some(asked) = self.chosen_request() => {
-                return Action::Decide { request: asked.id.clone(), allow: key == 'y' };
+                // What has changed since the picture is drawn first.
+                if self.is_armed(&asked) {
+                    return Action::Decide { asked: Box::new(asked), allow: key == 'y' };
+                }
             }
             Key::Enter => return self.attach(self.at),
             Key::Char(digit @ '1'..='9') => return self.attach(digit as usize - '1' as usize),
@@ -184,7 +221,10 @@ impl Picker {
                 let items = self.sessions.iter().enumerate().map(|(at, s)| item(at, s, width)).collect();
                 let foot = match self.chosen_request() {
                     // Who wants to see all of it attaches.
-                    Some(asked) => format!("y allow  d deny: {}", printable(&asked.summary, LONGEST_PATH)),
+                    Some(asked) => {
+                        let keys = if self.is_armed(&asked) { "y allow  d deny" } else { "…" };
+                        format!("{keys}: {}", printable(&asked.permission.summary, LONGEST_PATH))
+                    }
                     None => "↑↓ Enter attach  n new  q quit".to_owned(),
                 };
                 (self.title.clone(), items, self.at, foot)

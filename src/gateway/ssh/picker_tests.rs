@@ -154,18 +154,51 @@ proptest! {
     }
 }
 
+fn asked(session: &str, digest: &str) -> Approval {
+    let (id, digest, summary) = ("r1".into(), digest.into(), "Bash: \x1b[2Jtouch x".into());
+    let permission = PermissionAsked { id, digest, summary, ..Default::default() };
+    Approval { session: session.into(), permission: Some(permission), question: None }
+}
+
+fn foot(picker: &Picker) -> String {
+    picker.lines(WinSize::clamped(60, 10)).0.pop().unwrap()
+}
+
 #[test]
-fn what_the_chosen_sessions_agent_asks_for_is_decided_with_a_key() {
+fn what_the_chosen_sessions_agent_asks_for_is_decided_with_a_key_once_it_could_be_read() {
+    let size = WinSize::clamped(60, 10);
     let mut picker = picker(&["one", "two"]);
-    let name = picker.sessions[1].name.clone();
-    let permission = PermissionAsked { id: "r1".into(), summary: "Bash: \x1b[2Jtouch x".into(), ..Default::default() };
-    let asked = Approval { session: name, permission: Some(permission), question: None };
-    assert!(picker.set_asked(vec![asked.clone()]) && !picker.set_asked(vec![asked]));
-    assert_eq!(picker.apply(Key::Char('y')), Action::Stay, "another one is chosen");
+    let one = asked("two", "d");
+    assert!(picker.set_asked(vec![one.clone()]) && !picker.set_asked(vec![one]));
+    assert_eq!((picker.apply(Key::Char('y')), picker.drawn(size)), (Action::Stay, None), "another one is chosen");
     picker.apply(Key::Down);
-    let (lines, _) = picker.lines(WinSize::clamped(60, 10));
-    assert!(lines.last().unwrap().starts_with("y allow  d deny: Bash: "), "{lines:?}");
-    assert!(!lines.concat().contains('\x1b'));
-    assert_eq!(picker.apply(Key::Char('d')), Action::Decide { request: "r1".into(), allow: false });
-    assert_eq!(picker.apply(Key::Char('y')), Action::Decide { request: "r1".into(), allow: true });
+    let drawn = picker.drawn(size).unwrap();
+    assert!(foot(&picker).starts_with("…: Bash: ") && !foot(&picker).contains('\x1b'));
+    assert_eq!(picker.apply(Key::Char('y')), Action::Stay, "it has only just come");
+    assert!(picker.arm(Some(drawn.clone())) && !picker.arm(Some(drawn.clone())));
+    assert!(foot(&picker).starts_with("y allow  d deny: Bash: "));
+    for (key, allow) in [('d', false), ('y', true)] {
+        let decided = Action::Decide { asked: Box::new(drawn.clone()), allow };
+        assert_eq!(picker.apply(Key::Char(key)), decided);
+    }
+}
+
+#[test]
+fn a_key_decides_only_what_it_was_pressed_at() {
+    let size = WinSize::clamped(60, 10);
+    let mut picker = picker(&["one", "two"]);
+    picker.set_asked(vec![asked("one", "d"), asked("two", "d")]);
+    picker.arm(picker.drawn(size));
+    picker.set_asked(vec![asked("one", "e"), asked("two", "d")]);
+    assert_eq!(picker.apply(Key::Char('y')), Action::Stay, "the request has changed");
+    picker.arm(picker.drawn(size));
+    picker.apply(Key::Down);
+    assert_eq!(picker.apply(Key::Char('y')), Action::Stay, "another session's");
+    picker.arm(picker.drawn(size));
+    picker.set_note("allowed");
+    assert_eq!((picker.drawn(size), picker.drawn(WinSize::clamped(60, 3))), (None, None), "it is not on the picture");
+    picker.apply(Key::Char('x'));
+    assert_eq!(picker.drawn(WinSize::clamped(60, 3)), None);
+    assert!(picker.lines(WinSize::clamped(60, 3)).0.iter().all(|line| !line.contains("Bash")));
+    assert!(picker.lines(WinSize::clamped(60, 4)).0.iter().any(|line| line.contains("Bash")));
 }

@@ -1,22 +1,26 @@
 //! The picker on a channel: draws, reads keys, shows what was chosen, comes back. Does not know what a key means.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep_until, timeout};
 
 use super::out::{Out, Status};
-use super::picker::{Action, Drawing, Key, Keyboard, Picker};
-use super::run::{Failure, Work, live, note_of};
+use super::picker::{Action, Drawing, Drawn, Key, Keyboard, Picker};
+use super::run::{Failure, Work, finished, live, note_of};
 use super::viewer::{Stop, view};
 use crate::base::{Name, WinSize};
 use crate::gateway::SessionError;
 use crate::gateway::StartRequest;
-use crate::gateway::verbs::DecideVerb;
+use crate::gateway::verbs::choose;
+use crate::wire::v1::AnswerPermission;
+use crate::wire::v1::agent_command::Command;
 
 /// How often the list is looked at again while somebody looks at it.
 const REFRESH: Duration = Duration::from_secs(2);
 /// An ESC that nothing follows for so long is a key: what terminals send as one comes in one packet or close behind.
 const ESCAPE: Duration = Duration::from_millis(60);
+/// A request is decided by a key so long after it was drawn: who pressed one at what stood there before meant that.
+const GRACE: Duration = Duration::from_millis(400);
 
 /// Lets a person choose until they quit.
 pub(super) async fn pick(work: &Work) -> Result<Status, Failure> {
@@ -25,8 +29,11 @@ pub(super) async fn pick(work: &Work) -> Result<Status, Failure> {
     let roots = &work.grant.policy().roots;
     let root = roots.first().map_or_else(String::new, |root| root.to_string_lossy().into_owned());
     let agents = work.grant.agents().cloned().collect();
-    let mut screen =
-        Screen { picker: Picker::new(format!("portcullis: {account}"), agents, root), drawing: Drawing::default() };
+    let mut screen = Screen {
+        picker: Picker::new(format!("portcullis: {account}"), agents, root),
+        drawing: Drawing::default(),
+        drawn: None,
+    };
     let mut keyboard = Keyboard::default();
     screen.look(work);
     screen.draw(&work.out, work.window(), false).await?;
@@ -34,6 +41,12 @@ pub(super) async fn pick(work: &Work) -> Result<Status, Failure> {
     loop {
         let typed = tokio::select! {
             typed = work.terminal.read() => typed,
+            () = until(screen.due()) => {
+                if screen.arm() {
+                    screen.draw(&work.out, work.window(), false).await?;
+                }
+                continue;
+            }
             _ = ticks.tick() => {
                 if screen.look(work) {
                     screen.draw(&work.out, work.window(), false).await?;
@@ -71,6 +84,8 @@ enum Next {
 struct Screen {
     picker: Picker,
     drawing: Drawing,
+    /// The request on the picture, and since when.
+    drawn: Option<(Drawn, Instant)>,
 }
 
 impl Screen {
@@ -87,12 +102,15 @@ impl Screen {
             return Ok(Next::Stay);
         }
         work.out.data(self.drawing.clear()).await?;
+        // What is drawn after this has to be read anew.
+        self.drawn = None;
+        self.picker.arm(None);
         let outcome = match action {
             Action::Stay => return Ok(Next::Stay),
             Action::Quit => return Ok(Next::Quit),
             Action::Attach(name) => self.show(work, &name).await,
             Action::Start { agent, directory } => start(work, agent, directory).await,
-            Action::Decide { request, allow } => decide(work, request, allow).await,
+            Action::Decide { asked, allow } => decide(work, *asked, allow).await,
         };
         match outcome {
             Ok(note) => self.picker.set_note(&note),
@@ -110,12 +128,45 @@ impl Screen {
 
     async fn draw(&mut self, out: &Out, window: Option<WinSize>, anew: bool) -> Result<(), Failure> {
         let size = window.unwrap_or(WinSize::DEFAULT);
-        Ok(out.data(self.drawing.draw(&self.picker, size, anew)).await?)
+        let drawn = self.picker.drawn(size);
+        let is_other = self.drawn.as_ref().map(|(drawn, _)| drawn) != drawn.as_ref();
+        if is_other {
+            self.picker.arm(None);
+        }
+        out.data(self.drawing.draw(&self.picker, size, anew)).await?;
+        if is_other {
+            self.drawn = drawn.map(|drawn| (drawn, Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// When keys decide what is drawn; none when they do, or nothing is.
+    fn due(&self) -> Option<Instant> {
+        let (drawn, since) = self.drawn.as_ref()?;
+        (!self.picker.is_armed(drawn)).then(|| *since + GRACE)
+    }
+
+    /// What is drawn could be read; whether the picture changes.
+    fn arm(&mut self) -> bool {
+        self.picker.arm(self.drawn.as_ref().map(|(drawn, _)| drawn.clone()))
     }
 }
 
-async fn decide(work: &Work, request: String, allow: bool) -> Result<String, Failure> {
-    work.decide(DecideVerb { request, allow, always: false, reason: String::new() }).await?;
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Decides what was drawn: what took its place meanwhile has another digest, and is refused.
+async fn decide(work: &Work, asked: Drawn, allow: bool) -> Result<String, Failure> {
+    let Drawn { session, permission } = asked;
+    let session = work.gateway.router().find(&work.grant, &session, crate::policy::Verb::View)?;
+    let option = choose(&permission, allow, false)
+        .map_err(|message| SessionError::Refused { code: "no-such-option", message })?;
+    let answer = AnswerPermission { id: permission.id, digest: permission.digest, option, reason: String::new() };
+    finished(async move { session.command(Command::AnswerPermission(answer)).await }).await?;
     Ok(if allow { "allowed" } else { "denied" }.to_owned())
 }
 

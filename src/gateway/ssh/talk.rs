@@ -17,7 +17,7 @@ use crate::gateway::lines::{CONTEXT, LineTerminal, Setup, Wish};
 use crate::gateway::router::SessionHandle;
 use crate::gateway::{AttachRequest, Attachment, SessionError, ViewerItem};
 use crate::wire::v1::agent_command::Command;
-use crate::wire::v1::{Appearance, ViewerMode};
+use crate::wire::v1::{AgentEvent, Appearance, ViewerMode};
 
 /// Events that are drawn in one step: an event has at most 256 KiB.
 const BATCH: usize = 16;
@@ -42,7 +42,7 @@ pub(super) async fn talk(
         leave: prefix.map(|prefix| format!("{prefix} d")).unwrap_or_default(),
         prompts: SessionId::from_bytes(crate::gateway::random()).to_string(),
     });
-    lines.attached(&attached, Instant::now());
+    lines.attached(&attached);
     let keys = prefix.map(DetachKeys::new);
     let (answers, next) = (JoinSet::new(), attached.offset);
     let mut talk = Talk { lines, attachment, terminal, session, keys, answers, next };
@@ -74,7 +74,12 @@ fn request(view: bool, cursor: Option<(LogId, Offset)>) -> AttachRequest {
     }
 }
 
-type Answer = (Command, Result<(), SessionError>);
+/// What came of a question to the session.
+enum Answer {
+    Told(Command, Result<(), SessionError>),
+    /// The whole event of this number.
+    Fetched(u64, Result<AgentEvent, SessionError>),
+}
 
 struct Talk<'a> {
     lines: LineTerminal,
@@ -95,6 +100,8 @@ impl Talk<'_> {
             if !picture.is_empty() {
                 out.data(picture).await?;
             }
+            self.lines.painted(Instant::now());
+            self.fetch();
             let due = self.lines.due();
             tokio::select! {
                 biased;
@@ -105,8 +112,8 @@ impl Talk<'_> {
                 }
                 Some(answer) = self.answers.join_next() => {
                     // A task that panicked has said so in the log.
-                    if let Ok((command, Err(error))) = answer {
-                        self.lines.refused(&command, &error.to_string());
+                    if let Ok(answer) = answer {
+                        self.answered(answer);
                     }
                 }
                 () = until(due) => self.lines.tick(Instant::now()),
@@ -121,10 +128,28 @@ impl Talk<'_> {
         }
     }
 
+    fn answered(&mut self, answer: Answer) {
+        match answer {
+            Answer::Told(_, Ok(())) => {}
+            Answer::Told(command, Err(error)) => self.lines.refused(&command, &error.to_string()),
+            Answer::Fetched(number, event) => self.lines.fetched(number, event.map_err(|error| error.to_string())),
+        }
+    }
+
+    /// The rest of what somebody has to see whole.
+    fn fetch(&mut self) {
+        if self.answers.len() < UNDERWAY
+            && let Some(number) = self.lines.wanted()
+        {
+            let session = self.session.clone();
+            self.answers.spawn(async move { Answer::Fetched(number, session.fetch_event(number).await) });
+        }
+    }
+
     async fn catch_up(&mut self, log: LogId, view: bool) -> Result<(), Stop> {
         let (attached, attachment) = self.session.attach(request(view, Some((log, Offset(self.next))))).await?;
         self.attachment = attachment;
-        self.lines.attached(&attached, Instant::now());
+        self.lines.attached(&attached);
         Ok(())
     }
 
@@ -167,7 +192,7 @@ impl Talk<'_> {
         self.answers.spawn(async move {
             let asked = command.clone();
             let result = finished(async move { session.command(asked).await }).await;
-            (command, result.map(drop))
+            Answer::Told(command, result.map(drop))
         });
         false
     }
@@ -176,7 +201,7 @@ impl Talk<'_> {
         match item {
             ViewerItem::AgentEvent { number, event } => {
                 self.next = number + 1;
-                self.lines.event(number, &event, Instant::now());
+                self.lines.event(number, &event);
             }
             ViewerItem::Ended { exit, .. } => return Some(End::Ended(exit)),
             ViewerItem::Detached { reason, resumable, .. } => return Some(End::Detached { reason, resumable }),
