@@ -38,6 +38,8 @@ pub const REQUESTS_INPUT: usize = 4 * 1024 * 1024;
 pub const RULE_TEXT: usize = 2 * 1024;
 /// Closed requests whose outcome is remembered for those who answer late.
 pub const REQUESTS_CLOSED: usize = 256;
+/// Those of them that the summary names: of what somebody answers late, the last dialogs of a screen.
+pub const REQUESTS_TOLD: usize = 32;
 /// Rules of one session: a person reads the list.
 pub const RULES: usize = 64;
 

@@ -48,6 +48,7 @@ mod structured_acp;
 mod structured_claude;
 mod structured_faults;
 mod structured_turns;
+mod structured_verbs;
 mod support;
 mod terminals;
 mod typing;

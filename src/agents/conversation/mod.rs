@@ -154,6 +154,7 @@ impl Conversation {
             plan: self.plan.clone(),
             turn: self.turn,
             turns_ended: self.turns_ended,
+            closed: self.requests.closed(),
             ..AgentSummary::default()
         };
         for request in self.requests.open() {
