@@ -44,7 +44,7 @@ const _: () = {
     let asked = REQUESTS_INPUT + REQUESTS_OPEN * 4 * SHORT_TEXT;
     // Tools and commands have a name each, modes and models three texts.
     let started = 8 * LIST * SHORT_TEXT;
-    let others = (RULES + PROMPT_QUEUE + 1) * 4 * SHORT_TEXT + DECIDED * 2 * SHORT_TEXT;
+    let others = (RULES + PROMPT_QUEUE + 1) * 4 * SHORT_TEXT + (DECIDED + REQUESTS_TOLD) * 2 * SHORT_TEXT;
     assert!(asked + REQUEST_INPUT + started + others <= SUMMARY);
 };
 /// A command or path that a rule may be made of: what a person can judge by its one line.
@@ -55,6 +55,8 @@ pub const UNREAD: usize = 8 * 1024 * 1024;
 const _: () = assert!(REQUESTS_INPUT + 6 * PROMPT_TEXT < UNREAD);
 /// Closed requests whose outcome is remembered for those who answer late.
 pub const REQUESTS_CLOSED: usize = 256;
+/// Those of them that the summary names: of what somebody answers late, the last dialogs of a screen.
+pub const REQUESTS_TOLD: usize = 32;
 /// Decisions of rules and deadlines that wait to be reported: a summary goes out with the next turn of the host's loop.
 pub const DECIDED: usize = 32;
 /// Rules of one session: a person reads the list.

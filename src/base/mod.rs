@@ -14,4 +14,4 @@ pub use limits::*;
 pub use names::{AccountName, Name, NameError};
 pub use secret::Secret;
 pub use size::WinSize;
-pub use text::{acts_on_terminal, printable};
+pub use text::{acts_on_terminal, printable, printable_lines};

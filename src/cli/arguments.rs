@@ -42,8 +42,9 @@ pub(super) enum Command {
     /// Merge what an agent needs into your own settings, so that it asks nothing at its first start. Run it as the account that the agent
     /// runs as; shows everything first.
     Prepare(PrepareArguments),
-    /// End every session, on this machine and without a key.
-    Stop(StopArguments),
+    /// Let a session's agent end in good order; --all: end every session, on this machine and without a key.
+    #[command(disable_help_flag = true)]
+    Stop(Words),
     /// Read configuration and certificates anew, and run a newly installed program if it passes its check. Sessions live on; when settings changed,
     /// connections come back by themselves.
     Reload(ReloadArguments),
@@ -243,16 +244,6 @@ pub(super) struct ReloadArguments {
     pub(super) dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct StopArguments {
-    /// Every session.
-    #[arg(long, required = true)]
-    pub(super) all: bool,
-    /// Directory of the installation.
-    #[arg(long, value_name = "DIR")]
-    pub(super) dir: Option<PathBuf>,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -270,6 +261,5 @@ mod tests {
         assert!(matches!(parsed.command, Command::Verb(words) if words == ["attach", "x", "--view"]));
         let parsed = Arguments::try_parse_from(["portcullis", "ls", "--json", "--gateway", "wss://x"]).unwrap();
         assert!(matches!(parsed.command, Command::Ls(words) if words.words == ["--json", "--gateway", "wss://x"]));
-        assert!(Arguments::try_parse_from(["portcullis", "stop"]).is_err());
     }
 }

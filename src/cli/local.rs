@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::admin::Admin;
-use super::arguments::{DoorArguments, KeysArguments, KeysCommand, ReloadArguments, StopArguments};
+use super::arguments::{DoorArguments, KeysArguments, KeysCommand, ReloadArguments};
 use super::endpoints::Endpoints;
 use super::failure::{About, Failure};
 use super::files;
@@ -47,9 +47,16 @@ pub(super) fn keys(arguments: &KeysArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `stop --all`.
-pub(super) fn stop(arguments: &StopArguments) -> Result<ExitCode, Failure> {
-    let tree = place::nearest_tree(arguments.dir.as_deref())?;
+/// `stop --all` here; without `--all` the client's.
+pub(super) fn stop(words: &[String]) -> Result<ExitCode, Failure> {
+    if !words.iter().any(|word| word == "--all") {
+        return super::verb(&with("stop", words));
+    }
+    let (rest, dir) = local_words(words.iter().filter(|word| *word != "--all"))?;
+    if let Some(unknown) = rest.first() {
+        return Err(usage(format_args!("stop --all [--dir DIR] takes no {unknown:?}")));
+    }
+    let tree = place::nearest_tree(dir.as_deref())?;
     let stopped = Admin::new(&tree.run).stop_all()?;
     let _ = writeln!(std::io::stdout(), "ended {stopped} session{}", if stopped == 1 { "" } else { "s" });
     Ok(ExitCode::SUCCESS)

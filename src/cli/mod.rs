@@ -63,7 +63,8 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
             audit::run(&paths, &mut std::io::stdout().lock()).map(ExitCode::from)
         }
         Command::Prepare(arguments) => prepare::run(&arguments),
-        Command::Stop(arguments) => local::stop(&arguments),
+        Command::Stop(arguments) if is_help(arguments.words.first()) => help("stop"),
+        Command::Stop(arguments) => local::stop(&arguments.words),
         Command::Reload(arguments) => local::reload(&arguments),
         Command::Gateway(arguments) => processes::gateway(&arguments),
         Command::Host(arguments) => processes::host(arguments),

@@ -59,6 +59,9 @@ pub(crate) enum SessionError {
         /// As `ls` shows it.
         how: String,
     },
+    /// It was told to end, and lives on.
+    #[error("session {0} was told to end and has not within 12 s; `kill {0}` ends it")]
+    NotEnded(String),
     /// The verb needs an ended session.
     #[error("session {0} is alive; `kill {0}` first")]
     Lives(Name),
@@ -123,7 +126,7 @@ impl SessionError {
             }
             Self::RateLimited { .. } => "rate-limited",
             Self::AuditUnavailable => "audit-unavailable",
-            Self::Late(_) => "late",
+            Self::Late(_) | Self::NotEnded(_) => "late",
             Self::HostGone => "host-gone",
             Self::NoSpawner => "gateway-restarting",
         }
@@ -141,6 +144,7 @@ impl SessionError {
                 | Self::RateLimited { .. }
                 | Self::AuditUnavailable
                 | Self::Late(_)
+                | Self::NotEnded(_)
                 | Self::NoSpawner
                 | Self::Refused { code: "too-many-sessions" | "busy" | "launch-failed" | "audit-unavailable", .. }
         )

@@ -50,6 +50,7 @@ mod structured_claude;
 mod structured_faults;
 mod structured_floods;
 mod structured_turns;
+mod structured_verbs;
 mod support;
 mod terminals;
 mod typing;

@@ -159,6 +159,7 @@ impl Conversation {
             turn: self.turn,
             turns_ended: self.turns_ended,
             decided: self.decided.iter().cloned().collect(),
+            closed: self.requests.closed(),
             ..AgentSummary::default()
         };
         for request in self.requests.open() {

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::agents::driver::{Millis, Refused};
-use crate::agents::event::head;
-use crate::agents::limits::{REQUESTS_CLOSED, REQUESTS_OPEN, SHORT_TEXT};
-use crate::wire::v1::{PermissionAsked, PermissionOption, Question, QuestionAnswer, QuestionAsked};
+use crate::agents::event::{clip, head};
+use crate::agents::limits::{REQUESTS_CLOSED, REQUESTS_OPEN, REQUESTS_TOLD, SHORT_TEXT};
+use crate::wire::v1::{ClosedRequest, PermissionAsked, PermissionOption, Question, QuestionAnswer, QuestionAsked};
 
 /// One that waits.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,6 +140,19 @@ impl Requests {
     /// The next deadline.
     pub(super) fn wake(&self) -> Option<Millis> {
         self.open.iter().filter_map(Request::deadline).min()
+    }
+
+    /// The latest that are over, the oldest first.
+    pub(super) fn closed(&self) -> Vec<ClosedRequest> {
+        let told = |(id, outcome): &(String, Outcome)| {
+            let (by, option, why) = match outcome {
+                Outcome::By { who, option } => (who.as_str(), option.as_str(), ""),
+                Outcome::Not(why) => ("", "", why.as_str()),
+            };
+            let text = |text| head(text, SHORT_TEXT);
+            ClosedRequest { id: clip(id.clone(), SHORT_TEXT), by: text(by), option: text(option), why: text(why) }
+        };
+        self.closed.iter().skip(self.closed.len().saturating_sub(REQUESTS_TOLD)).map(told).collect()
     }
 
     pub(super) fn open(&self) -> impl Iterator<Item = &Request> {

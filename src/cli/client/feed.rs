@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::connect::{ConnectError, Connection, Dialler, Incoming, next};
 use super::verbs::strange;
-use crate::base::SILENT;
+use crate::base::{SILENT, printable};
 use crate::gateway::verbs::From;
 use crate::wire::v1::{self, ViewerMode, client_message::Body as Ask, server_message::Body};
 
@@ -14,6 +14,9 @@ const CHANNEL: u32 = 1;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Whoever reads events waits so long for a gateway, then is told.
 const GIVE_UP: Duration = Duration::from_secs(300);
+
+/// A whole event as JSON: 8 MiB of text, of which each byte may take six.
+const WHOLE: usize = 64 << 20;
 
 /// What comes of an attachment.
 pub(super) enum Fed {
@@ -46,13 +49,15 @@ pub(super) struct Feed {
     pub(super) view: bool,
     /// Events of before that the first attachment begins with.
     pub(super) history: u32,
+    /// The last answer to a prompt.
+    pub(super) prompted: Option<v1::PromptState>,
     log_id: String,
     next: u64,
 }
 
 impl Feed {
     pub(super) fn new(session: String, raw_lines: bool, dialler: Dialler) -> Self {
-        Self { session, raw_lines, dialler, view: false, history: 0, log_id: String::new(), next: 0 }
+        Self { session, raw_lines, dialler, view: false, history: 0, prompted: None, log_id: String::new(), next: 0 }
     }
 
     pub(super) async fn attach(
@@ -135,9 +140,63 @@ impl Feed {
                     Heard::Broken(self.broken(&detached.reason))
                 }
                 Some(Body::Detached(detached)) => Heard::Fed(Fed::Over(detached.reason)),
+                Some(Body::Prompt(state)) if message.id != 0 => {
+                    self.prompted = Some(state);
+                    Heard::Answer(message.id, None)
+                }
                 Some(_) if message.id != 0 => Heard::Answer(message.id, None),
                 _ => continue,
             });
+        }
+    }
+
+    /// The same, whole where it is an event that came cut and `wants` it. What cannot be fetched stays as it came.
+    pub(super) async fn completed(
+        &mut self,
+        heard: Heard,
+        wants: impl FnOnce(&v1::AgentEvent) -> bool,
+        connection: &mut Connection,
+    ) -> Result<Heard, ConnectError> {
+        let Heard::Fed(Fed::Event(number, event)) = heard else { return Ok(heard) };
+        if !wants(&event) {
+            return Ok(Heard::Fed(Fed::Event(number, event)));
+        }
+        match self.fetch_alone(connection, number).await {
+            Ok(Some(whole)) => Ok(Heard::Fed(Fed::Event(number, Box::new(whole)))),
+            Ok(None) => Ok(Heard::Fed(Fed::Event(number, event))),
+            Err(error) if error.may_pass() => {
+                // It comes again.
+                self.next = number;
+                Ok(Heard::Broken(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Detached meanwhile: nothing comes in between that would have to be kept.
+    async fn fetch_alone(
+        &mut self,
+        connection: &mut Connection,
+        number: u64,
+    ) -> Result<Option<v1::AgentEvent>, ConnectError> {
+        connection.ask(&self.dialler, Ask::Detach(v1::Detach { channel: CHANNEL })).await?;
+        let fetched = fetch(connection, &self.dialler, &self.session, number).await;
+        let log_id = self.log_id.clone();
+        let attached = self.attach(connection, From::Offset(self.next)).await?;
+        if attached.log_id != log_id {
+            return Err(self.broken("the session was restarted"));
+        }
+        match attached.lost_to.saturating_sub(attached.lost_from) {
+            0 => {}
+            lost => eprintln!("portcullis: {lost} events are gone"),
+        }
+        match fetched {
+            Ok(whole) => Ok(Some(whole)),
+            Err(ConnectError::Answer(error)) => {
+                eprintln!("portcullis: event {number}: {}", printable(&error.message, 300));
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -169,5 +228,31 @@ impl Feed {
     /// An error that may pass.
     pub(super) fn broken(&self, why: &str) -> ConnectError {
         ConnectError::Unreachable { origin: self.dialler.target.origin.clone(), why: why.to_owned() }
+    }
+}
+
+/// The whole event of this number; nothing may be attached on this connection.
+pub(super) async fn fetch(
+    connection: &mut Connection,
+    dialler: &Dialler,
+    session: &str,
+    number: u64,
+) -> Result<v1::AgentEvent, ConnectError> {
+    let request = Some(v1::agent_request::Request::FetchEvent(number));
+    let ask = Ask::Agent(v1::AgentRequest { session: session.to_owned(), request });
+    let mut body = Some(connection.ask(dialler, ask).await?);
+    let mut json = Vec::new();
+    loop {
+        if let Some(Body::EventPiece(piece)) = body {
+            json.extend_from_slice(&piece.data);
+            if !piece.more || json.len() > WHOLE {
+                return serde_json::from_slice(&json).map_err(|_| strange(dialler));
+            }
+        }
+        let incoming = tokio::time::timeout(SILENT, next(&mut connection.socket)).await;
+        body = match incoming.map_err(|_| strange(dialler))?.map_err(|gone| dialler.gone(&gone))? {
+            Incoming::Message(message) => message.body,
+            _ => None,
+        };
     }
 }

@@ -2,13 +2,13 @@
 
 use super::ClientError;
 use super::connect::{ConnectError, Connection, Dialler, send};
-use super::feed::{Fed, Feed, Heard};
+use super::feed::{Fed, Feed, Heard, fetch};
 use super::status::{AGAIN, FAILED, LOST};
-use super::verbs::{print, strange};
+use super::verbs::{print, print_as_it_is, strange};
 use crate::base::SessionId;
 use crate::gateway::verbs::{
     AgentVerb, DecideVerb, EventsVerb, From, Outcome, PromptVerb, Step, TurnWatch, approvals_json, approvals_text,
-    choose, event_line, question_answers, rules_text,
+    choose, event_line, find_request, question_answers, rules_text,
 };
 use crate::wire::v1::agent_request::Request;
 use crate::wire::v1::{self, Approval, client_message::Body as Ask, server_message::Body};
@@ -17,9 +17,16 @@ pub(super) async fn run(verb: AgentVerb, mut connection: Connection, dialler: Di
     let (session, request) = match verb {
         AgentVerb::Prompt(verb) => return prompt(verb, connection, dialler).await,
         AgentVerb::Events(verb) => return events(&verb, connection, dialler).await,
+        AgentVerb::Whole { session, number, raw } => {
+            let mut event = fetch(&mut connection, &dialler, session.as_str(), number).await?;
+            if !raw {
+                event.raw.clear();
+            }
+            return print(&event_line(number, event)).map(|()| 0);
+        }
         AgentVerb::Acp(verb) => return super::acp::run(verb, connection, dialler).await,
         AgentVerb::Approvals { json } => {
-            let approvals = approvals(&mut connection, &dialler).await?;
+            let approvals = approvals(&mut connection, &dialler).await?.approvals;
             return print(&if json { approvals_json(&approvals) } else { approvals_text(&approvals) }).map(|()| 0);
         }
         AgentVerb::Rules { session } => {
@@ -36,6 +43,9 @@ pub(super) async fn run(verb: AgentVerb, mut connection: Connection, dialler: Di
             let (id, digest) = (asked.id, asked.digest);
             let answer = v1::AnswerQuestion { id, digest, answers, ..v1::AnswerQuestion::default() };
             (approval.session, Request::AnswerQuestion(answer))
+        }
+        AgentVerb::Cancel { session, prompt } => {
+            (session.to_string(), Request::CancelPrompt(v1::CancelPrompt { id: prompt }))
         }
         AgentVerb::Interrupt { session } => (session.to_string(), Request::Interrupt(v1::Interrupt {})),
         AgentVerb::Eof { session } => (session.to_string(), Request::CloseInput(v1::CloseInput {})),
@@ -59,16 +69,16 @@ async fn tell(
     }
 }
 
-async fn approvals(connection: &mut Connection, dialler: &Dialler) -> Result<Vec<Approval>, ClientError> {
+async fn approvals(connection: &mut Connection, dialler: &Dialler) -> Result<v1::Approvals, ClientError> {
     match connection.ask(dialler, Ask::Approvals(v1::ListApprovals {})).await? {
-        Body::Approvals(list) => Ok(list.approvals),
+        Body::Approvals(list) => Ok(list),
         _ => Err(strange(dialler).into()),
     }
 }
 
 async fn find(request: &str, connection: &mut Connection, dialler: &Dialler) -> Result<Approval, ClientError> {
     let all = approvals(connection, dialler).await?;
-    crate::gateway::verbs::find_request(&all, request).map_err(refused)
+    find_request(&all.approvals, &all.closed, request).map_err(|why| refused(why.to_string()))
 }
 
 async fn decide(
@@ -89,28 +99,42 @@ fn refused(why: String) -> ClientError {
 }
 
 async fn prompt(verb: PromptVerb, mut connection: Connection, dialler: Dialler) -> Result<u8, ClientError> {
-    let id = SessionId::from_bytes(crate::gateway::random()).to_string();
+    let mut was_known = verb.id.is_some();
+    let id = verb.id.unwrap_or_else(|| SessionId::from_bytes(crate::gateway::random()).to_string());
     let request = Request::Prompt(v1::Prompt { id: id.clone(), text: verb.text });
     let session = verb.session.to_string();
     if !verb.wait {
-        return tell(&mut connection, &dialler, session, request).await.map(|()| 0);
+        tell(&mut connection, &dialler, session, request).await?;
+        return print(&id).map(|()| 0);
     }
     let mut feed = Feed::new(session.clone(), false, dialler);
     // Looked at first: nothing of the answer is missed.
-    let log = feed.attach(&mut connection, From::Live).await?.log_id;
+    let attached = feed.attach(&mut connection, From::Live).await?;
+    let (log, state) = (attached.log_id, attached.agent.and_then(|agent| agent.state).unwrap_or_default());
     let ask = Ask::Agent(v1::AgentRequest { session, request: Some(request) });
     let mut asked = say(&mut connection, &ask).await;
     let mut watch = TurnWatch::new(&id);
+    take_steps(watch.notice(&state).into_iter().collect(), verb.json)?;
     loop {
-        match feed.hear(&mut connection).await? {
+        let heard = feed.hear(&mut connection).await?;
+        let wants = |event: &v1::AgentEvent| !verb.json && watch.wants_whole(event);
+        match feed.completed(heard, wants, &mut connection).await? {
             Heard::Fed(fed) => {
                 if let Some(status) = follow(fed, &mut watch, verb.json)? {
                     return Ok(status);
                 }
             }
             Heard::Answer(id, Some(error)) if id == asked => return Err(ConnectError::Answer(error).into()),
+            Heard::Answer(id, None) if id == asked && std::mem::take(&mut was_known) => {
+                let known = feed.prompted.take().unwrap_or_default();
+                if let Some(status) = take_steps(watch.known(&known), verb.json)? {
+                    return Ok(status);
+                }
+            }
             Heard::Answer(..) | Heard::Piece(..) => {}
             Heard::Broken(error) => {
+                // From here on its events come again, to their end.
+                was_known = false;
                 let attached = feed.come_back(&mut connection, error).await?;
                 if attached.log_id != log {
                     eprintln!("portcullis: the session was restarted; nobody knows what became of the prompt");
@@ -152,12 +176,17 @@ fn follow(fed: Fed, watch: &mut TurnWatch, json: bool) -> Result<Option<u8>, Cli
     if json && (watch.concerns(&event) || !steps.is_empty()) {
         print(&event_line(number, *event))?;
     }
+    take_steps(steps, json)
+}
+
+fn take_steps(steps: Vec<Step>, json: bool) -> Result<Option<u8>, ClientError> {
     for step in steps {
         match step {
-            Step::Text(text) if !json => print(&text)?,
+            Step::Text(text) if !json => print_as_it_is(&text)?,
             Step::Note(note) if !json => eprintln!("portcullis: {note}"),
             Step::Text(_) | Step::Note(_) => {}
-            Step::Over(Outcome::Finished) => return Ok(Some(0)),
+            Step::Over(Outcome::Incomplete) if !json => return Ok(Some(LOST)),
+            Step::Over(Outcome::Finished | Outcome::Incomplete) => return Ok(Some(0)),
             Step::Over(Outcome::Failed(why)) => {
                 eprintln!("portcullis: {why}");
                 return Ok(Some(FAILED));

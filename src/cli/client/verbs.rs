@@ -39,6 +39,11 @@ pub(super) async fn run(verb: Verb, mut dialler: Dialler) -> Result<u8, ClientEr
             let killed = change(Ask::Kill(v1::Kill { session: name.clone() }), connection, dialler).await?;
             return print(&told::killed(&name, &killed)).map(|()| 0);
         }
+        Verb::Stop { session } => {
+            let name = session.to_string();
+            let ended = change(Ask::Stop(v1::StopSession { session: name.clone() }), connection, dialler).await?;
+            return print(&told::killed(&name, &ended)).map(|()| 0);
+        }
         Verb::Restart { session } => {
             let name = session.to_string();
             let begun = change(Ask::Restart(v1::Restart { session: name.clone() }), connection, dialler).await?;
@@ -152,7 +157,12 @@ pub(super) fn strange(dialler: &Dialler) -> ConnectError {
 
 /// Prints with a line end; a reader that went away is an error.
 pub(super) fn print(text: &str) -> Result<(), ClientError> {
+    print_as_it_is(text)?;
+    print_as_it_is(if text.ends_with('\n') || text.is_empty() { "" } else { "\n" })
+}
+
+/// A piece of a text whose line ends are its own.
+pub(super) fn print_as_it_is(text: &str) -> Result<(), ClientError> {
     let mut output = std::io::stdout().lock();
-    let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-    write!(output, "{text}{end}").and_then(|()| output.flush()).map_err(ClientError::Output)
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(ClientError::Output)
 }

@@ -13,10 +13,20 @@ use crate::wire::v1::{self, AgentReply};
 impl Router {
     /// Everything that agents wait for in the sessions that this grant may see.
     pub(crate) fn approvals(&self, grant: &LiveGrant) -> Vec<v1::Approval> {
+        self.seen_by(grant).iter().flat_map(waiting).collect()
+    }
+
+    /// What became of the latest that are over there.
+    pub(crate) fn closed_requests(&self, grant: &LiveGrant) -> Vec<v1::ClosedRequest> {
+        let closed = |session: &Session| session.agent_summary().map(|agent| agent.closed).unwrap_or_default();
+        self.seen_by(grant).iter().flat_map(closed).collect()
+    }
+
+    fn seen_by(&self, grant: &LiveGrant) -> Vec<Session> {
         let mut sessions: Vec<Session> =
             self.all().into_iter().filter(|session| may(grant, Verb::List, session).is_ok()).collect();
         sessions.sort_by_key(|session| session.summary().created);
-        sessions.iter().flat_map(waiting).collect()
+        sessions
     }
 
     /// The session in which this request waits, by the request's id or its beginning.
@@ -25,8 +35,8 @@ impl Router {
         grant: &LiveGrant,
         id: &str,
     ) -> Result<(SessionHandle, v1::Approval), SessionError> {
-        let approval = find_request(&self.approvals(grant), id)
-            .map_err(|message| SessionError::Refused { code: "no-such-request", message })?;
+        let approval = find_request(&self.approvals(grant), &self.closed_requests(grant), id)
+            .map_err(|why| SessionError::Refused { code: why.code(), message: why.to_string() })?;
         Ok((self.find(grant, &approval.session, Verb::View)?, approval))
     }
 }

@@ -16,6 +16,8 @@ use crate::wire::v1::order::Body as OrderBody;
 
 /// Time for an agent between hang-up, TERM and KILL.
 const GRACE: Duration = Duration::from_secs(2);
+/// For an agent that was told to end: its turn may take 10 s to end (`limits::INTERRUPT`), then it has as long as before TERM.
+const STOP: Duration = Duration::from_secs(12);
 /// Until an ended session's host is gone, or a killed agent reported as ended.
 const END: Duration = Duration::from_secs(15);
 /// How often the table is looked at while a forgotten host goes.
@@ -31,7 +33,26 @@ impl Router {
         Ok(handle.session.summary())
     }
 
-    /// The same without a key, by name: for the operator. Several accounts may use one name; all are ended.
+    /// Lets a structured session's agent end by itself; resolves when it has.
+    pub(crate) async fn stop(&self, grant: &LiveGrant, name: &str) -> Result<v1::Session, SessionError> {
+        let handle = self.find(grant, name, Verb::Kill)?;
+        let session = &handle.session;
+        session.must_live()?;
+        let name = session.summary().name;
+        if !session.is_structured() {
+            let message = format!("session {name} has a terminal: end its program there, or `kill {name}`");
+            return Err(SessionError::Refused { code: "wrong-mode", message });
+        }
+        self.0.journal.append(&handle.entry(Event::Act).text(Field::Act, "stop"))?;
+        session.stop_agent().await?;
+        tokio::time::timeout(STOP, session.ended()).await.map_err(|_| SessionError::NotEnded(name))?;
+        if !session.has_ended() {
+            return Err(SessionError::HostGone);
+        }
+        Ok(session.summary())
+    }
+
+    /// `kill` without a key, by name: for the operator. Several accounts may use one name; all are ended.
     pub(crate) async fn kill_any(&self, name: &str) -> Result<usize, SessionError> {
         let named =
             |session: &Session| session.id().to_string() == name || session.name().is_some_and(|n| n.as_str() == name);

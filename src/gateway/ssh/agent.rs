@@ -14,7 +14,7 @@ use crate::gateway::verbs::{
 };
 use crate::policy::Verb as Right;
 use crate::wire::v1::agent_command::Command;
-use crate::wire::v1::{self, Verdict, ViewerMode};
+use crate::wire::v1::{self, Verdict, ViewerMode, agent_reply};
 
 impl Work {
     pub(super) async fn agent(&self, verb: AgentVerb) -> Result<Status, Failure> {
@@ -23,6 +23,16 @@ impl Work {
         match verb {
             AgentVerb::Prompt(verb) => return self.prompt(verb).await,
             AgentVerb::Events(verb) => return self.events(&verb).await,
+            AgentVerb::Whole { session, number, raw } => {
+                let mut event = find(&session)?.fetch_event(number).await?;
+                if !raw {
+                    event.raw.clear();
+                }
+                self.out.text(&event_line(number, event)).await?;
+            }
+            AgentVerb::Cancel { session, prompt } => {
+                self.tell(find(&session)?, Command::CancelPrompt(v1::CancelPrompt { id: prompt })).await?;
+            }
             AgentVerb::Acp(verb) => return self.acp(verb).await,
             AgentVerb::Approvals { json } => {
                 let approvals = router.approvals(&self.grant);
@@ -87,28 +97,50 @@ impl Work {
 
     async fn prompt(&self, verb: PromptVerb) -> Result<Status, Failure> {
         let session = self.gateway.router().find(&self.grant, verb.session.as_str(), Right::Prompt)?;
-        let id = SessionId::from_bytes(crate::gateway::random()).to_string();
+        let id = verb.id.clone().unwrap_or_else(|| SessionId::from_bytes(crate::gateway::random()).to_string());
         let prompt = Command::Prompt(v1::Prompt { id: id.clone(), text: verb.text });
         if !verb.wait {
             self.tell(session, prompt).await?;
+            self.out.text(&format!("{id}\n")).await?;
             return Ok(Status::DONE);
         }
         // Looked at first: nothing of the answer is missed.
-        let (_, mut attachment) = session.attach(request(From::Live, false)).await?;
-        self.tell(session, prompt).await?;
+        let (attached, mut attachment) = session.attach(request(From::Live, false)).await?;
+        let reply = self.tell(session.clone(), prompt).await?;
         let mut watch = TurnWatch::new(&id);
+        let state = attached.agent.and_then(|agent| agent.state).unwrap_or_default();
+        let mut first: Vec<Step> = watch.notice(&state).into_iter().collect();
+        if let (Some(_), Some(agent_reply::Result::Prompt(known))) = (&verb.id, &reply.result) {
+            first.extend(watch.known(known));
+        }
+        for step in first {
+            if let Some(status) = self.step(step, verb.json).await? {
+                return Ok(status);
+            }
+        }
+        let log = attached.log_id;
         loop {
             match poll_fn(|context| attachment.poll_item(context)).await {
                 ViewerItem::AgentEvent { number, event } => {
-                    let steps = watch.take(&event);
-                    if verb.json && (watch.concerns(&event) || !steps.is_empty()) {
-                        self.out.text(&event_line(number, *event)).await?;
-                    }
-                    for step in steps {
+                    for step in self.heard(&session, &mut watch, number, *event, verb.json).await? {
                         if let Some(status) = self.step(step, verb.json).await? {
                             return Ok(status);
                         }
                     }
+                }
+                // The client takes less than the agent says: what the host holds is still to be had.
+                ViewerItem::Detached { reason: "too-slow", offset, .. } => {
+                    let (again, resumed) = session.attach(request(From::Offset(offset.0), false)).await?;
+                    if again.log_id != log {
+                        let why = "the session was restarted; nobody knows what became of the prompt";
+                        return Ok(self.complain(why, Status::FAILED).await);
+                    }
+                    let lost = again.lost_to.saturating_sub(again.lost_from);
+                    if lost > 0 {
+                        watch.miss();
+                        self.say(&format!("{lost} events are gone")).await?;
+                    }
+                    attachment = resumed;
                 }
                 item => {
                     if let Some(status) = self.over(item).await {
@@ -119,12 +151,35 @@ impl Work {
         }
     }
 
+    /// What an event means for the prompt; what came cut of its answer is fetched.
+    async fn heard(
+        &self,
+        session: &SessionHandle,
+        watch: &mut TurnWatch,
+        number: u64,
+        mut event: v1::AgentEvent,
+        json: bool,
+    ) -> Result<Vec<Step>, Failure> {
+        if !json && watch.wants_whole(&event) {
+            match session.fetch_event(number).await {
+                Ok(whole) => event = whole,
+                Err(why) => self.say(&format!("event {number}: {why}")).await?,
+            }
+        }
+        let steps = watch.take(&event);
+        if json && (watch.concerns(&event) || !steps.is_empty()) {
+            self.out.text(&event_line(number, event)).await?;
+        }
+        Ok(steps)
+    }
+
     async fn step(&self, step: Step, json: bool) -> Result<Option<Status>, Failure> {
         match step {
-            Step::Text(text) if !json => self.out.text(&super::run::with_newline(text)).await?,
+            Step::Text(text) if !json => self.out.text(&text).await?,
             Step::Note(note) if !json => self.say(&note).await?,
             Step::Text(_) | Step::Note(_) => {}
-            Step::Over(Outcome::Finished) => return Ok(Some(Status::DONE)),
+            Step::Over(Outcome::Incomplete) if !json => return Ok(Some(Status::LOST)),
+            Step::Over(Outcome::Finished | Outcome::Incomplete) => return Ok(Some(Status::DONE)),
             Step::Over(Outcome::Failed(why)) => return Ok(Some(self.complain(&why, Status::FAILED).await)),
         }
         Ok(None)

@@ -144,6 +144,7 @@ impl Work {
         let told = finished(async move {
             Ok(match verb {
                 Verb::Kill { session } => killed(session.as_str(), &router.kill(&grant, session.as_str()).await?),
+                Verb::Stop { session } => killed(session.as_str(), &router.stop(&grant, session.as_str()).await?),
                 Verb::Restart { session } => {
                     let (_, with_history) = router.restart(&grant, session.as_str()).await?;
                     restarted(session.as_str(), with_history)

@@ -8,7 +8,7 @@ struct Entry {
     more: &'static str,
 }
 
-const ENTRIES: [Entry; 24] = [
+const ENTRIES: [Entry; 26] = [
     Entry {
         name: "ls",
         usage: "ls [--json]",
@@ -36,6 +36,14 @@ const ENTRIES: [Entry; 24] = [
     },
     Entry { name: "send", usage: "send NAME TEXT… [--no-enter]", about: "type text and press Enter", more: "" },
     Entry { name: "show", usage: "show NAME", about: "print the screen as text", more: "" },
+    Entry {
+        name: "stop",
+        usage: "stop NAME",
+        about: "let a structured session's agent end in good order",
+        more: "Its turn is interrupted, prompts that wait are cancelled, then its input ends. One that has not ended \
+               within 12 s is left as it is: kill ends it. On the gateway's machine `portcullis stop --all` ends every \
+               session, without a key.",
+    },
     Entry { name: "kill", usage: "kill NAME", about: "end the agent", more: "" },
     Entry {
         name: "restart",
@@ -47,17 +55,25 @@ const ENTRIES: [Entry; 24] = [
     Entry { name: "forget", usage: "forget NAME", about: "remove a session that has ended from the list", more: "" },
     Entry {
         name: "prompt",
-        usage: "prompt NAME [--json] [--no-wait] TEXT…",
+        usage: "prompt NAME [--json] [--no-wait] [--id ID] TEXT…",
         about: "give a structured session's agent something to do, print its answer",
-        more: "--json prints every event of the turn as a line of JSON. --no-wait returns once the agent's host has the \
-               prompt.",
+        more: "Everything that the agent says in the turn is printed as it comes, one message below the other; what \
+               would act on a terminal is shown as \\u{…}. Status 74 when the end of a message was lost. --json prints \
+               every event of the turn as a line of JSON, exactly. --no-wait prints the prompt's id once the agent's \
+               host has it. The same ID (of your making) with the same text again is the same prompt.",
+    },
+    Entry {
+        name: "cancel",
+        usage: "cancel NAME ID",
+        about: "take back a prompt that waits",
+        more: "ID as `prompt --no-wait` prints it. One that the agent has is ended by interrupt.",
     },
     Entry {
         name: "events",
-        usage: "events NAME [--from start|NUMBER] [--raw]",
+        usage: "events NAME [--from start|NUMBER | --whole NUMBER] [--raw]",
         about: "print what happens in a structured session, one JSON object a line",
-        more: "From now on, from the oldest event held, or from event NUMBER; status 74 when events were lost. --raw \
-               keeps the agent's own line beside each.",
+        more: "From now on, from the oldest event held, or from event NUMBER; status 74 when events were lost. --whole \
+               prints one event that came cut, whole; the newest 16 MiB of such are kept. --raw keeps the agent's own line beside each.",
     },
     Entry {
         name: "approvals",

@@ -18,6 +18,8 @@ pub(crate) enum Verb {
     Named(Named),
     /// `kill NAME`
     Kill { session: Name },
+    /// `stop NAME`
+    Stop { session: Name },
     /// `restart NAME`
     Restart { session: Name },
     /// `rename NAME NEW-NAME`
@@ -137,6 +139,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Verb, UsageError> {
         "new" => new(words),
         "attach" => attach(words),
         "kill" => words.only_name("kill").map(|session| Verb::Kill { session }),
+        "stop" => words.only_name("stop").map(|session| Verb::Stop { session }),
         "restart" => words.only_name("restart").map(|session| Verb::Restart { session }),
         "forget" => words.only_name("forget").map(|session| Verb::Forget { session }),
         "show" => words.only_name("show").map(|session| Verb::Show { session }),

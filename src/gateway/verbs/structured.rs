@@ -10,6 +10,10 @@ pub(crate) enum AgentVerb {
     Prompt(PromptVerb),
     /// `events NAME`
     Events(EventsVerb),
+    /// `events NAME --whole NUMBER`: one that came cut.
+    Whole { session: Name, number: u64, raw: bool },
+    /// `cancel NAME ID`: a prompt that waits.
+    Cancel { session: Name, prompt: String },
     /// `approvals`
     Approvals { json: bool },
     /// `approve ID` and `deny ID`
@@ -45,6 +49,8 @@ pub(crate) struct AcpVerb {
 pub(crate) struct PromptVerb {
     pub(crate) session: Name,
     pub(crate) text: String,
+    /// Its id; none: one is made.
+    pub(crate) id: Option<String>,
     /// Every event as JSON instead of the answer's text.
     pub(crate) json: bool,
     /// Until the turn is over.
@@ -76,7 +82,10 @@ pub(crate) struct DecideVerb {
 pub(super) fn parse(verb: &str, words: Words<'_>) -> Option<Result<Verb, UsageError>> {
     let parsed = match verb {
         "prompt" => prompt(words).map(AgentVerb::Prompt),
-        "events" => events(words).map(AgentVerb::Events),
+        "events" => events(words),
+        "cancel" => {
+            pair("cancel", "the id of a prompt", words).map(|(session, prompt)| AgentVerb::Cancel { session, prompt })
+        }
         "approvals" => approvals(words),
         "approve" => decide("approve", words),
         "deny" => decide("deny", words),
@@ -95,44 +104,62 @@ pub(super) fn parse(verb: &str, words: Words<'_>) -> Option<Result<Verb, UsageEr
 
 /// Flags count before the name and before the text; after `--` everything is text.
 fn prompt(mut words: Words<'_>) -> Result<PromptVerb, UsageError> {
-    let (mut json, mut wait) = (false, true);
+    let verb = "prompt";
+    let (mut json, mut wait, mut id) = (false, true, None);
     let mut flags = |words: &mut Words<'_>| {
         loop {
-            match words.peek() {
-                Some("--json") => json = true,
-                Some("--no-wait") => wait = false,
-                _ => return,
+            let word = words.peek().unwrap_or_default();
+            let (flag, inline) = word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));
+            match flag {
+                "--json" if inline.is_none() => json = true,
+                "--no-wait" if inline.is_none() => wait = false,
+                "--id" if id.is_some() => return Err(UsageError::Twice { verb, flag: flag.to_owned() }),
+                "--id" => {
+                    words.next();
+                    id = Some(words.value(flag, inline)?);
+                    continue;
+                }
+                _ => return Ok(()),
             }
             words.next();
         }
     };
-    flags(&mut words);
-    let session = words.name("prompt", "the name of a session")?;
-    flags(&mut words);
+    flags(&mut words)?;
+    let session = words.name(verb, "the name of a session")?;
+    flags(&mut words)?;
     let mut text = words.rest();
     if text.first().is_some_and(|word| word == "--") {
         text.remove(0);
     }
     if text.is_empty() {
-        return Err(UsageError::Missing { verb: "prompt", what: "a text" });
+        return Err(UsageError::Missing { verb, what: "a text" });
     }
-    Ok(PromptVerb { session, text: text.join(" "), json, wait })
+    Ok(PromptVerb { session, text: text.join(" "), id, json, wait })
 }
 
-fn events(mut words: Words<'_>) -> Result<EventsVerb, UsageError> {
+fn events(mut words: Words<'_>) -> Result<AgentVerb, UsageError> {
     let verb = "events";
     let session = words.name(verb, "the name of a session")?;
-    let (mut from, mut raw) = (None, false);
+    let (mut from, mut whole, mut raw) = (None, None, false);
     while let Some(word) = words.next() {
         let (flag, inline) = word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));
         match flag {
             "--raw" if inline.is_none() => raw = true,
             "--from" if from.is_some() => return Err(UsageError::Twice { verb, flag: flag.to_owned() }),
             "--from" => from = Some(parse_number(&words.value(flag, inline)?)?),
+            "--whole" if whole.is_some() => return Err(UsageError::Twice { verb, flag: flag.to_owned() }),
+            "--whole" => {
+                let value = words.value(flag, inline)?;
+                whole = Some(value.parse().map_err(|_| UsageError::Extra { verb, word: value })?);
+            }
             _ => return Err(UsageError::Extra { verb, word: word.to_owned() }),
         }
     }
-    Ok(EventsVerb { session, from: from.unwrap_or(From::Live), raw })
+    match (whole, from) {
+        (Some(number), None) => Ok(AgentVerb::Whole { session, number, raw }),
+        (Some(_), Some(_)) => Err(UsageError::Extra { verb, word: "--from beside --whole".to_owned() }),
+        (None, from) => Ok(AgentVerb::Events(EventsVerb { session, from: from.unwrap_or(From::Live), raw })),
+    }
 }
 
 fn approvals(mut words: Words<'_>) -> Result<AgentVerb, UsageError> {
@@ -218,8 +245,19 @@ mod tests {
     fn words_become_what_they_ask_for() {
         let session: Name = "s".parse().unwrap();
         let prompt = |text: &str, json, wait| {
-            Ok(AgentVerb::Prompt(PromptVerb { session: session.clone(), text: text.into(), json, wait }))
+            let (session, text) = (session.clone(), text.into());
+            Ok(AgentVerb::Prompt(PromptVerb { session, text, id: None, json, wait }))
         };
+        let with_id = |id: &str| match prompt("go", false, false) {
+            Ok(AgentVerb::Prompt(verb)) => Ok(AgentVerb::Prompt(PromptVerb { id: Some(id.into()), ..verb })),
+            other => other,
+        };
+        assert_eq!(verb("prompt s --id p-1 --no-wait go"), with_id("p-1"));
+        assert_eq!(verb("prompt --no-wait s --id=p-1 go"), with_id("p-1"));
+        assert_eq!(verb("cancel s p-1"), Ok(AgentVerb::Cancel { session: session.clone(), prompt: "p-1".into() }));
+        let whole = |number, raw| Ok(AgentVerb::Whole { session: session.clone(), number, raw });
+        assert_eq!(verb("events s --whole 12"), whole(12, false));
+        assert_eq!(verb("events s --raw --whole=0"), whole(0, true));
         assert_eq!(verb("prompt s fix it --json"), prompt("fix it --json", false, true));
         assert_eq!(verb("prompt --no-wait s --json 'fix  it'"), prompt("fix  it", true, false));
         assert_eq!(verb("prompt s -- --json"), prompt("--json", false, true));
@@ -249,7 +287,12 @@ mod tests {
         for line in [
             "prompt s",
             "prompt",
+            "prompt s --id",
+            "prompt s --id a --id b go",
             "events s 7",
+            "events s --whole x",
+            "events s --whole 1 --from 1",
+            "cancel s",
             "approve",
             "approve -x",
             "deny r --always=1",

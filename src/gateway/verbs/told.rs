@@ -3,7 +3,7 @@
 use super::table::state_text;
 use crate::wire::v1::Session;
 
-/// After `kill`.
+/// After `kill` and `stop`.
 pub(crate) fn killed(name: &str, session: &Session) -> String {
     format!("{name}: {}\n", state_text(session))
 }

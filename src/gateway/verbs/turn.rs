@@ -2,18 +2,17 @@
 
 use serde_json::json;
 
+use super::agent_state;
+use super::answer::Answer;
 use crate::base::printable;
 use crate::wire::v1::agent_event::Kind;
 use crate::wire::v1::{
-    AgentError, AgentEvent, Approval, OptionKind, PermissionAsked, PromptPhase, PromptState, Question, QuestionAnswer,
-    QuestionAsked, Rule,
+    AgentError, AgentEvent, AgentState, Approval, OptionKind, PermissionAsked, PromptPhase, PromptState, Question,
+    QuestionAnswer, QuestionAsked, Rule, StateChanged,
 };
 
 /// Characters of a request's summary in a list.
 const SUMMARY: usize = 200;
-
-/// Least characters of an id's beginning that stand for it.
-const BEGINNING: usize = 4;
 
 /// Characters of an id that people are shown.
 const SHORT: usize = 8;
@@ -23,6 +22,8 @@ const SHORT: usize = 8;
 pub(crate) enum Outcome {
     /// Its turn is over.
     Finished,
+    /// It is, but some of the answer was not to be had.
+    Incomplete,
     /// It did not come to a good end; why.
     Failed(String),
 }
@@ -30,7 +31,7 @@ pub(crate) enum Outcome {
 /// What an event means for somebody who waits for a prompt's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A piece of the answer.
+    /// What the answer goes on with, clean, with the line ends that belong there.
     Text(String),
     /// Something to know meanwhile.
     Note(String),
@@ -44,14 +45,23 @@ pub(crate) struct TurnWatch {
     prompt: String,
     /// Its turn has begun.
     begun: bool,
-    /// Text of the present block, for agents that never say one whole.
-    chunks: String,
+    answer: Answer,
+    /// Some of the answer was not to be had.
+    is_incomplete: bool,
+    /// What was last said of the agent's state.
+    noted: String,
 }
 
 impl TurnWatch {
     /// For the prompt of this id.
     pub(crate) fn new(prompt: &str) -> Self {
-        Self { prompt: prompt.to_owned(), begun: false, chunks: String::new() }
+        Self {
+            prompt: prompt.to_owned(),
+            begun: false,
+            answer: Answer::default(),
+            is_incomplete: false,
+            noted: String::new(),
+        }
     }
 
     /// Whether the event belongs to this prompt or says what became of it.
@@ -64,6 +74,12 @@ impl TurnWatch {
         }
     }
 
+    /// Whether it is a part of the answer that came cut: `take` wants it whole, as long as it can be fetched.
+    pub(crate) fn wants_whole(&self, event: &AgentEvent) -> bool {
+        let is_answer = matches!(&event.kind, Some(Kind::Message(chunk)) if chunk.parent_tool_call.is_empty());
+        self.begun && is_answer && event.cut.is_some_and(|cut| cut.fetchable)
+    }
+
     /// What an event means, in order.
     pub(crate) fn take(&mut self, event: &AgentEvent) -> Vec<Step> {
         match &event.kind {
@@ -72,13 +88,13 @@ impl TurnWatch {
                 Vec::new()
             }
             Some(Kind::Prompt(state)) if state.id == self.prompt => self.state(state),
+            Some(Kind::State(state)) => self.notice(state).into_iter().collect(),
             Some(Kind::Message(chunk)) if self.begun && chunk.parent_tool_call.is_empty() => {
-                if chunk.whole {
-                    self.chunks.clear();
-                    return vec![Step::Text(chunk.text.clone())];
-                }
-                self.chunks.push_str(&chunk.text);
-                Vec::new()
+                let (text, is_whole) = self.answer.take(chunk, event.cut.is_some());
+                let text = (!text.is_empty()).then_some(Step::Text(text));
+                self.is_incomplete |= !is_whole;
+                let note = || Step::Note("the end of a long message is missing: it is no longer kept".to_owned());
+                text.into_iter().chain((!is_whole).then(note)).collect()
             }
             Some(Kind::PermissionAsked(asked)) if self.begun => {
                 let what = printable(&asked.summary, SUMMARY);
@@ -99,16 +115,50 @@ impl TurnWatch {
         }
     }
 
+    /// Some events were not to be had.
+    pub(crate) fn miss(&mut self) {
+        self.is_incomplete = true;
+    }
+
+    /// The prompt as its host knows it, where its id was known before: its events may be over.
+    pub(crate) fn known(&mut self, state: &PromptState) -> Vec<Step> {
+        self.begun |= state.turn > 0;
+        let over = self.state(state);
+        let note =
+            Step::Note(format!("prompt {} is over; `events` shows what came of it", printable(&self.prompt, 64)));
+        (!over.is_empty()).then_some(note).into_iter().chain(over).collect()
+    }
+
+    /// What the agent does, where somebody who waits should know it: each once.
+    pub(crate) fn notice(&mut self, state: &StateChanged) -> Option<Step> {
+        let is_told = match state.state() {
+            AgentState::NeedsLogin => true,
+            // Its own turn's are told as they are asked for.
+            AgentState::NeedsApproval | AgentState::NeedsAnswer | AgentState::Retrying => !self.begun,
+            AgentState::Ended | AgentState::Unspecified => false,
+            AgentState::Starting | AgentState::Idle | AgentState::Working => !state.reason.is_empty(),
+        };
+        let reason = printable(&state.reason, SUMMARY);
+        let colon = if reason.is_empty() { "" } else { ": " };
+        let note = format!("the agent is {}{colon}{reason}", agent_state(state.state())?);
+        if !is_told || note == self.noted {
+            return None;
+        }
+        self.noted.clone_from(&note);
+        Some(Step::Note(note))
+    }
+
     fn state(&mut self, state: &PromptState) -> Vec<Step> {
         let failed = |what: &str| Outcome::Failed(reason(state.error.as_ref(), what));
         let outcome = match state.phase() {
+            PromptPhase::Finished if self.is_incomplete => Outcome::Incomplete,
             PromptPhase::Finished => Outcome::Finished,
             PromptPhase::Failed => failed("the turn failed"),
             PromptPhase::Cancelled => failed("the prompt was cancelled"),
             PromptPhase::Unknown => failed("the agent went away with it; nobody knows what became of it"),
             _ => return Vec::new(),
         };
-        let rest = std::mem::take(&mut self.chunks);
+        let rest = self.answer.end();
         let text = (!rest.is_empty()).then_some(Step::Text(rest));
         text.into_iter().chain([Step::Over(outcome)]).collect()
     }
@@ -201,25 +251,6 @@ pub(crate) fn rules_text(rules: &[Rule]) -> String {
     rules.iter().map(line).collect()
 }
 
-/// The request of this id, or of the only one that begins so: ids are an agent's own, so one that two sessions use names neither.
-pub(crate) fn find_request(all: &[Approval], id: &str) -> Result<Approval, String> {
-    let is = |approval: &&Approval| request_id(approval) == id;
-    let begins = |approval: &&Approval| id.len() >= BEGINNING && request_id(approval).starts_with(id);
-    let whole: Vec<&Approval> = all.iter().filter(is).collect();
-    let found = if whole.is_empty() { all.iter().filter(begins).collect() } else { whole };
-    let shown = printable(id, SUMMARY);
-    match found[..] {
-        [one] => Ok(one.clone()),
-        [] => Err(format!("no agent waits for {shown}; `approvals` shows what there is")),
-        _ => Err(format!("{shown} waits in more than one session; give more of its id")),
-    }
-}
-
-fn request_id(approval: &Approval) -> &str {
-    let permission = approval.permission.as_ref().map(|permission| permission.id.as_str());
-    permission.or(approval.question.as_ref().map(|question| question.id.as_str())).unwrap_or_default()
-}
-
 /// The option that allows or rejects, once or always.
 pub(crate) fn choose(asked: &PermissionAsked, allow: bool, always: bool) -> Result<String, String> {
     let wanted = match (allow, always) {
@@ -285,11 +316,11 @@ mod tests {
         assert!(watch.take(&chunk("of another turn", true)).is_empty());
         assert!(watch.take(&phase("other", PromptPhase::Finished)).is_empty());
         watch.take(&event(Kind::TurnStarted(TurnStarted { turn: 2, prompt_id: "p".into() })));
-        assert!(watch.take(&chunk("ab", false)).is_empty());
-        assert_eq!(watch.take(&chunk("abc", true)), [Step::Text("abc".into())], "the block replaces its chunks");
+        assert_eq!(watch.take(&chunk("ab", false)), [Step::Text("ab".into())], "as it comes");
+        assert_eq!(watch.take(&chunk("abc", true)), [Step::Text("c\n".into())], "what is new of the whole");
         watch.take(&chunk("rest", false));
         let over = watch.take(&phase("p", PromptPhase::Finished));
-        assert_eq!(over, [Step::Text("rest".into()), Step::Over(Outcome::Finished)]);
+        assert_eq!(over, [Step::Text("\n".into()), Step::Over(Outcome::Finished)]);
     }
 
     #[test]

@@ -58,12 +58,13 @@ fn session_errors() -> Vec<SessionError> {
         E::Late(""),
         E::HostGone,
         E::NoSpawner,
+        E::NotEnded("x".into()),
     ];
     for error in &all {
         match error {
             E::Unknown(_) | E::NameTaken(_) | E::NameReserved { .. } | E::BadName(_) | E::BadRequest(_) => {}
             E::InputTooLong(_) | E::InputFull { .. } | E::InputHeld { .. } | E::Ended { .. } | E::Lives(_) => {}
-            E::RateLimited { .. } | E::AuditUnavailable | E::Late(_) | E::HostGone | E::NoSpawner => {}
+            E::RateLimited { .. } | E::AuditUnavailable | E::Late(_) | E::NotEnded(_) | E::HostGone | E::NoSpawner => {}
             // Below.
             E::Denied(_) | E::Refused { .. } | E::AgentRefused(_) => {}
         }

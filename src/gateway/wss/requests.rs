@@ -69,9 +69,12 @@ pub(super) fn ask(
             Err(why) => refused(&why),
         },
         Ask::Open(open) => ask_start(gateway, grant, id, start_open(open)),
-        Ask::Approvals(_) => Asked::Reply(Body::Approvals(v1::Approvals { approvals: router.approvals(grant) })),
+        Ask::Approvals(_) => Asked::Reply(Body::Approvals(v1::Approvals {
+            approvals: router.approvals(grant),
+            closed: router.closed_requests(grant),
+        })),
         Ask::Agent(request) => ask_agent(gateway, grant, id, request),
-        change @ (Ask::Send(_) | Ask::Kill(_) | Ask::Restart(_) | Ask::Rename(_) | Ask::Forget(_)) => {
+        change @ (Ask::Send(_) | Ask::Kill(_) | Ask::Stop(_) | Ask::Restart(_) | Ask::Rename(_) | Ask::Forget(_)) => {
             ask_change(gateway, grant, id, change)
         }
         // The connection's own: they do not come here.
@@ -244,6 +247,7 @@ fn ask_change(gateway: &Gateway, grant: &LiveGrant, id: u64, change: Ask) -> Ask
                 done("sent")
             }
             Ask::Kill(kill) => Ok(Body::Session(router.kill(&grant, &kill.session).await?)),
+            Ask::Stop(stop) => Ok(Body::Session(router.stop(&grant, &stop.session).await?)),
             Ask::Restart(restart) => {
                 let (session, restarted_with_history) = router.restart(&grant, &restart.session).await?;
                 Ok(Body::Session(v1::Session { restarted_with_history, ..session.summary() }))
