@@ -5,7 +5,7 @@ use crate::audit::{Entry, Event, Field};
 use crate::gateway::authority::LiveGrant;
 use crate::gateway::error::SessionError;
 use crate::gateway::session::Session;
-use crate::gateway::verbs::find_request;
+use crate::gateway::verbs::{NotOpen, find_request};
 use crate::policy::Verb;
 use crate::wire::v1::agent_command::Command;
 use crate::wire::v1::{self, AgentReply};
@@ -35,9 +35,17 @@ impl Router {
         grant: &LiveGrant,
         id: &str,
     ) -> Result<(SessionHandle, v1::Approval), SessionError> {
-        let approval = find_request(&self.approvals(grant), &self.closed_requests(grant), id)
-            .map_err(|why| SessionError::Refused { code: why.code(), message: why.to_string() })?;
+        let approval = find_request(&self.approvals(grant), &self.closed_requests(grant), id).map_err(not_open)?;
         Ok((self.find(grant, &approval.session, Verb::View)?, approval))
+    }
+}
+
+fn not_open(why: NotOpen) -> SessionError {
+    let message = why.to_string();
+    match why {
+        NotOpen::Unknown(_) | NotOpen::Ambiguous(_) => SessionError::Refused { code: "no-such-request", message },
+        NotOpen::Resolved { .. } => SessionError::Refused { code: "already-resolved", message },
+        NotOpen::Expired { .. } => SessionError::Refused { code: "expired", message },
     }
 }
 

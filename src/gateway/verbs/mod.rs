@@ -13,7 +13,7 @@ mod words;
 
 pub(crate) use help::{help_text, usage, verb_lines};
 pub(crate) use parse::{AttachVerb, From, NewVerb, OpenVerb, Target, UsageError, Verb, is_forcible, is_verb, parse};
-pub(crate) use request::find_request;
+pub(crate) use request::{NotOpen, find_request};
 pub(crate) use structured::{AcpVerb, AgentVerb, DecideVerb, EventsVerb, PromptVerb};
 pub(crate) use table::{agent_state, clip, clip_front, list_json, render_list, state_text};
 pub(crate) use turn::{

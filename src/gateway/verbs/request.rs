@@ -26,17 +26,6 @@ pub(crate) enum NotOpen {
     Expired { id: String, why: String },
 }
 
-impl NotOpen {
-    /// The stable code of docs/protocol.md.
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Self::Unknown(_) | Self::Ambiguous(_) => "no-such-request",
-            Self::Resolved { .. } => "already-resolved",
-            Self::Expired { .. } => "expired",
-        }
-    }
-}
-
 /// The request of this id or beginning, or of this id in SESSION/ID. Ids are an agent's own, so a whole one is no better than the
 /// beginning of another: where both are there, neither is meant.
 ///
