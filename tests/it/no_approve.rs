@@ -108,7 +108,8 @@ async fn over_ssh_in_the_list_and_over_wss_it_prompts_and_decides_nothing() {
     let list = Tmux::start(80, 24, &clerk.ssh(&["-tt"], &[]));
     list.until("talk");
     list.until("needs-approval");
-    list.types("y");
+    list.until("d deny: ");
+    list.types("d");
     list.until("this key may not approve; add approve to its line");
     assert_eq!(clerk.waiting()["id"], id, "it waits");
 

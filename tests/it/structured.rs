@@ -198,7 +198,14 @@ async fn the_picker_shows_what_is_asked_for_and_a_key_decides() {
     let file = talk.home().join(format!("picked-{}", unique_word()));
     watch.ask(prompt("p1", &format!("run: touch {}", file.display()))).await;
     talk.waiting();
-    let picker = Tmux::start(60, 12, &talk.place.ssh(&["-tt"], &[]));
+    // Where the line does not say all of it, nothing can be allowed.
+    let narrow = Tmux::start(60, 12, &talk.place.ssh(&["-tt"], &[]));
+    narrow.until("Enter shows it  d deny: Bash: touch");
+    narrow.types("y");
+    narrow.until("this line does not say all of it");
+    assert!(!file.exists());
+    drop(narrow);
+    let picker = Tmux::start(100, 12, &talk.place.ssh(&["-tt"], &[]));
     picker.until("y allow  d deny: Bash: touch");
     assert!(!file.exists());
     picker.types("y");

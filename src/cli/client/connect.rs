@@ -141,8 +141,9 @@ impl Dialler {
         let config = WebSocketConfig::default()
             .read_buffer_size(64 * 1024)
             .write_buffer_size(0)
-            .max_message_size(Some(2 << 20))
-            .max_frame_size(Some(2 << 20));
+            // An attach tells of every open request, whole.
+            .max_message_size(Some(64 << 20))
+            .max_frame_size(Some(64 << 20));
         let url = format!("{}/v1/ws", target.origin);
         match tokio_tungstenite::client_async_with_config(url, secured.stream, Some(config)).await {
             Ok((socket, _)) => Ok((socket, exporter)),

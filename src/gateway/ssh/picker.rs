@@ -12,6 +12,10 @@ use super::lexer::{Lexer, Unit};
 /// Longest directory that can be typed: Linux's PATH_MAX.
 const LONGEST_PATH: usize = 4096;
 
+/// Why it cannot be allowed in the list.
+const NOT_ALL: &str = "this line does not say all of it: Enter shows the request, and there it can be allowed";
+/// What the keys do when the line says all of a request.
+const ALLOWS: &str = "y allow  d deny";
 /// Rows of a window in which the last line is drawn: title, a choice, the line, and one that stays free.
 const WITH_FOOT: usize = 4;
 
@@ -49,6 +53,8 @@ pub(super) enum Action {
 pub(super) struct Drawn {
     pub(super) session: String,
     pub(super) permission: PermissionAsked,
+    /// Its one line says all of it: only then may it be allowed here.
+    pub(super) is_whole: bool,
 }
 
 /// The picker's state.
@@ -114,19 +120,26 @@ impl Picker {
         let name = &self.sessions.get(self.at)?.name;
         let mut asked = self.asked.iter().filter(|asked| asked.session == *name);
         let permission = asked.find_map(|asked| asked.permission.clone())?;
-        Some(Drawn { session: name.clone(), permission })
+        Some(Drawn { session: name.clone(), permission, is_whole: false })
     }
 
     /// The request that a picture of this size shows.
     pub(super) fn drawn(&self, size: WinSize) -> Option<Drawn> {
         let has_foot = usize::from(size.rows()) >= WITH_FOOT;
         let is_shown = self.page == Page::Sessions && self.note.is_empty() && has_foot;
-        self.chosen_request().filter(|_| is_shown)
+        let asked = self.chosen_request().filter(|_| is_shown)?;
+        let room = usize::from(size.cols()).saturating_sub(ALLOWS.width() + 2);
+        let is_whole = says_all(&asked.permission) && asked.permission.summary.width() <= room;
+        Some(Drawn { is_whole, ..asked })
     }
 
     /// Whether keys decide this one.
     pub(super) fn is_armed(&self, asked: &Drawn) -> bool {
-        self.armed.as_ref() == Some(asked)
+        self.armed.as_ref().is_some_and(|armed| armed.session == asked.session && armed.permission == asked.permission)
+    }
+
+    fn may_allow(&self) -> bool {
+        self.armed.as_ref().is_some_and(|armed| armed.is_whole)
     }
 
     /// From now on keys decide this one, and no other; true when the picture changes.
@@ -164,8 +177,10 @@ impl Picker {
             },
             Key::Char(key @ ('y' | 'd')) if let Some(asked) = self.chosen_request() => {
                 // What has changed since the picture is drawn first.
-                if self.is_armed(&asked) {
-                    return Action::Decide { asked: Box::new(asked), allow: key == 'y' };
+                match self.armed.clone().filter(|_| self.is_armed(&asked)) {
+                    Some(armed) if key == 'y' && !armed.is_whole => self.note = NOT_ALL.to_owned(),
+                    Some(armed) => return Action::Decide { asked: Box::new(armed), allow: key == 'y' },
+                    None => {}
                 }
             }
             Key::Enter => return self.attach(self.at),
@@ -222,7 +237,11 @@ impl Picker {
                 let foot = match self.chosen_request() {
                     // Who wants to see all of it attaches.
                     Some(asked) => {
-                        let keys = if self.is_armed(&asked) { "y allow  d deny" } else { "…" };
+                        let keys = match (self.is_armed(&asked), self.may_allow()) {
+                            (false, _) => "…",
+                            (true, true) => ALLOWS,
+                            (true, false) => "Enter shows it  d deny",
+                        };
                         format!("{keys}: {}", printable(&asked.permission.summary, LONGEST_PATH))
                     }
                     None => "↑↓ Enter attach  n new  q quit".to_owned(),
@@ -376,6 +395,16 @@ fn number(at: usize) -> char {
 }
 
 /// `1 name  state  agent  directory`, for a line of `width` with its mark; the directory gives way first.
+/// Whether the summary is the whole request: a command in one line, and nothing beside it that changes what it does.
+fn says_all(asked: &PermissionAsked) -> bool {
+    let plain = !asked.command.is_empty() && printable(&asked.command, usize::MAX) == asked.command;
+    let beside = |name: &String| !matches!(name.as_str(), "command" | "description" | "timeout");
+    let input = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&asked.input);
+    plain
+        && asked.summary == format!("{}: {}", asked.tool, asked.command)
+        && input.is_ok_and(|input| !input.keys().any(beside))
+}
+
 fn item(at: usize, session: &Session, width: usize) -> String {
     let cell = |text: &str, most: usize| clip(&printable(text, 256), most);
     let narrow = width < 60;

@@ -155,8 +155,13 @@ proptest! {
 }
 
 fn asked(session: &str, digest: &str) -> Approval {
-    let (id, digest, summary) = ("r1".into(), digest.into(), "Bash: \x1b[2Jtouch x".into());
-    let permission = PermissionAsked { id, digest, summary, ..Default::default() };
+    asked_by(session, digest, "touch x", r#"{"command":"touch x","description":"it"}"#)
+}
+
+fn asked_by(session: &str, digest: &str, command: &str, input: &str) -> Approval {
+    let (id, digest, summary) = ("r1".into(), digest.into(), format!("Bash: {command}"));
+    let (tool, command, input) = ("Bash".into(), command.into(), input.into());
+    let permission = PermissionAsked { id, digest, summary, tool, command, input, ..Default::default() };
     Approval { session: session.into(), permission: Some(permission), question: None }
 }
 
@@ -173,13 +178,37 @@ fn what_the_chosen_sessions_agent_asks_for_is_decided_with_a_key_once_it_could_b
     assert_eq!((picker.apply(Key::Char('y')), picker.drawn(size)), (Action::Stay, None), "another one is chosen");
     picker.apply(Key::Down);
     let drawn = picker.drawn(size).unwrap();
-    assert!(foot(&picker).starts_with("…: Bash: ") && !foot(&picker).contains('\x1b'));
+    assert!(foot(&picker).starts_with("…: Bash: "));
     assert_eq!(picker.apply(Key::Char('y')), Action::Stay, "it has only just come");
     assert!(picker.arm(Some(drawn.clone())) && !picker.arm(Some(drawn.clone())));
     assert!(foot(&picker).starts_with("y allow  d deny: Bash: "));
     for (key, allow) in [('d', false), ('y', true)] {
         let decided = Action::Decide { asked: Box::new(drawn.clone()), allow };
         assert_eq!(picker.apply(Key::Char(key)), decided);
+    }
+}
+
+#[test]
+fn what_the_line_does_not_say_whole_cannot_be_allowed_in_the_list() {
+    let long = "x".repeat(60);
+    let hidden = r#"{"command":"touch x","dangerouslyDisableSandbox":true}"#;
+    for (command, input) in [
+        ("touch x (+1 line)\nid", r#"{"command":"touch x (+1 line)\nid"}"#),
+        (&long[..], r#"{"command":"xxx"}"#),
+        ("touch x", hidden),
+        ("touch x", "[]"),
+        ("\x1b[2Jtouch x", r#"{"command":"x"}"#),
+        ("", r#"{"file_path":"/x"}"#),
+    ] {
+        let size = WinSize::clamped(60, 10);
+        let mut picker = picker(&["one"]);
+        picker.set_asked(vec![asked_by("one", "d", command, input)]);
+        let drawn = picker.drawn(size).unwrap();
+        picker.arm(Some(drawn.clone()));
+        assert!(foot(&picker).starts_with("Enter shows it  d deny: ") && !foot(&picker).contains('\x1b'), "{command}");
+        assert_eq!(picker.apply(Key::Char('y')), Action::Stay, "{command}");
+        assert!(foot(&picker).starts_with("this line does not say all of it"), "{command}");
+        assert_eq!(picker.apply(Key::Char('d')), Action::Decide { asked: Box::new(drawn), allow: false }, "{command}");
     }
 }
 

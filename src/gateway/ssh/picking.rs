@@ -161,7 +161,7 @@ async fn until(due: Option<Instant>) {
 
 /// Decides what was drawn: what took its place meanwhile has another digest, and is refused.
 async fn decide(work: &Work, asked: Drawn, allow: bool) -> Result<String, Failure> {
-    let Drawn { session, permission } = asked;
+    let Drawn { session, permission, .. } = asked;
     let session = work.gateway.router().find(&work.grant, &session, crate::policy::Verb::View)?;
     let option = choose(&permission, allow, false)
         .map_err(|message| SessionError::Refused { code: "no-such-option", message })?;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::agents::limits::SUMMARY;
 use crate::base::{Offset, WinSize};
 use crate::gateway::session::ViewerItem;
 use crate::wire::v1::{self, ServerMessage, server_message::Body};
@@ -17,6 +18,9 @@ const PAINT_PIECE: usize = 12 * 1024;
 const EVENT_PIECE: usize = 256 * 1024;
 /// Longest text frame. A reply above it would be a list of thousands of sessions.
 const MOST_TEXT: usize = 1024 * 1024;
+/// What open requests may make of an answer: all that a session's host says of them (`limits::SUMMARY`), whose characters take up to six
+/// bytes each in JSON.
+const MOST_ASKED: usize = 6 * SUMMARY;
 
 /// What is left of an item that does not fit one frame.
 #[derive(Debug)]
@@ -124,9 +128,10 @@ pub(super) fn outbound(channel: u32, item: ViewerItem) -> Outbound {
 
 /// One text frame.
 pub(super) fn text(id: u64, body: Body) -> Message {
+    let most = if matches!(body, Body::Attached(_) | Body::Approvals(_)) { MOST_ASKED } else { MOST_TEXT };
     let encoded = encode_server(&ServerMessage { id, body: Some(body) });
     match encoded {
-        Ok(text) if text.len() <= MOST_TEXT => Message::text(text),
+        Ok(text) if text.len() <= most => Message::text(text),
         Ok(text) => Message::text(too_long(id, text.len())),
         Err(_) => Message::text(too_long(id, 0)),
     }
