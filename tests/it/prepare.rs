@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::agents::{FakeModel, prepare};
-use crate::support::finished;
 use crate::support::place::{ANN, BOB, Mode, Place, describe, ids, run};
 use crate::support::tmux::Tmux;
+use crate::support::{eventually, finished};
 
 /// Makes a directory below which sessions start a trusted one.
 fn trust(place: &Place, directory: &Path) {
@@ -33,8 +33,12 @@ fn directory(place: &Place, name: &str) -> PathBuf {
 
 /// Where the account finds the program of its gateway.
 fn installed(place: &Place) -> String {
-    let line = std::fs::read(format!("/proc/{}/cmdline", place.gateway_pid())).unwrap();
-    String::from_utf8_lossy(line.split(|byte| *byte == 0).next().unwrap()).into_owned()
+    // One that is being replaced has no command line any more.
+    eventually("a gateway from the installed program", || {
+        let line = std::fs::read(format!("/proc/{}/cmdline", place.gateway_pid())).ok()?;
+        let program = String::from_utf8_lossy(line.split(|byte| *byte == 0).next()?).into_owned();
+        program.ends_with("/bin/portcullis").then_some(program)
+    })
 }
 
 /// `prepare` as an account, with a settings directory and a state directory of the test's.

@@ -58,7 +58,11 @@ echo '{"type":"message","text":"ten were refused"}'; read -r line; echo '{"type"
     watch.until(|kind| matches!(kind, Kind::Message(said) if said.text == "ten were refused")).await;
     let open = eventually("both are listed", || Some(waiting(&talk)).filter(|open| open.len() == 2));
     assert!(open.iter().all(|asked| asked["input"].as_str().unwrap().len() > 1_000_000), "whole");
-    // Whoever comes now gets the same in its first look.
+    // Whoever comes now gets the same in its first look, over wss too.
+    let late = Watch::start(&talk.place, None, false).await;
+    let seen = late.attached.agent.clone().unwrap().permissions;
+    assert_eq!(seen.iter().filter(|asked| asked.input.len() > 1_000_000).count(), 2);
+    drop(late);
     let events = talk.place.ssh(&[], &["events", "talk", "--from", "start"]).stdout(Stdio::piped()).spawn().unwrap();
     talk.ssh(&["deny", open[0]["id"].as_str().unwrap()]);
     watch.until(is_over("p1")).await;

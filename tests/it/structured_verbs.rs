@@ -118,25 +118,27 @@ fn an_answer_costs_the_gateway_no_more_memory_the_longer_it_is() {
 #[test]
 fn whoever_answers_late_is_told_what_became_of_it() {
     let talk = with_program();
-    for (name, verb) in [("one", "deny"), ("two", "approve")] {
+    let ask = |name: &str| {
         talk.ssh(&["prompt", "talk", "--no-wait", &format!("ask {name}")]);
-        talk.waiting();
-        talk.ssh(&[verb, &format!("request-{name}")]);
-    }
-    for late in both(&talk, &["approve", "request-one"]).iter().chain(&both(&talk, &["deny", "request-o"])) {
+        talk.waiting()["id"].as_str().unwrap().to_owned()
+    };
+    let one = ask("one");
+    talk.ssh(&["deny", &one]);
+    let two = ask("two");
+    talk.ssh(&["approve", &two]);
+    for late in both(&talk, &["approve", &one]).iter().chain(&both(&talk, &["deny", &one[..12]])) {
         let why = errors(late);
         assert_eq!(late.status.code(), Some(1), "{}", describe(late));
-        assert!(why.contains("request request-one is already resolved: reject-once by "), "{why}");
+        assert!(why.contains(&format!("request {one} is already resolved: reject-once by ")), "{why}");
     }
-    talk.ssh(&["prompt", "talk", "--no-wait", "ask left"]);
-    talk.waiting();
+    let left = ask("left");
     talk.ssh(&["interrupt", "talk"]);
     eventually("it waits no more", || (talk.ssh(&["approvals", "--json"]) == "[]\n").then_some(()));
-    for late in both(&talk, &["approve", "request-l"]).iter().chain(&both(&talk, &["answer", "request-left", "x"])) {
-        assert!(errors(late).contains("request request-left has expired: "), "{}", describe(late));
+    for late in both(&talk, &["approve", &left[..12]]).iter().chain(&both(&talk, &["answer", &left, "x"])) {
+        assert!(errors(late).contains(&format!("request {left} has expired: ")), "{}", describe(late));
     }
-    for wrong in both(&talk, &["approve", "request-9"]) {
-        assert!(errors(&wrong).contains("no agent waits for request-9"), "{}", describe(&wrong));
+    for wrong in both(&talk, &["approve", "nothing-9"]) {
+        assert!(errors(&wrong).contains("no agent waits for nothing-9"), "{}", describe(&wrong));
     }
 }
 
@@ -183,7 +185,7 @@ fn an_event_that_came_cut_is_printed_whole_by_its_number() {
 fn a_prompt_says_what_it_waits_for() {
     let talk = with_program();
     talk.ssh(&["prompt", "talk", "--no-wait", "ask first"]);
-    talk.waiting();
+    let first = talk.waiting()["id"].as_str().unwrap().to_owned();
     let waits = [talk.place.ssh(&[], &["prompt", "talk", "b"]), talk.place.client(&["prompt", "talk", "c"])];
     let children = waits.map(|mut command| {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -192,7 +194,7 @@ fn a_prompt_says_what_it_waits_for() {
         assert!(line.contains("the agent is needs-approval"), "{line:?}");
         child
     });
-    talk.ssh(&["approve", "request-first"]);
+    talk.ssh(&["approve", &first]);
     for (child, wanted) in children.into_iter().zip(["b\n", "c\n"]) {
         assert_eq!(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap(), wanted);
     }

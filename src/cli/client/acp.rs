@@ -244,7 +244,7 @@ impl Desk {
             }
             Body::Ended(ended) => match self.take(ended.channel) {
                 Some(session) => {
-                    let why = "the agent has ended; `restart` begins anew, then load the session again";
+                    let why = "the agent has ended; `restart` starts it again, then load the session again";
                     self.server.ended(&session, why)
                 }
                 None => Effects::new(),

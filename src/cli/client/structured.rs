@@ -167,7 +167,7 @@ fn follow(fed: Fed, watch: &mut TurnWatch, json: bool) -> Result<Option<u8>, Cli
             return Ok(None);
         }
         Fed::Ended(_) => {
-            eprintln!("portcullis: the agent has ended; restart begins anew");
+            eprintln!("portcullis: the agent has ended; `restart` starts it again");
             return Ok(Some(FAILED));
         }
         Fed::Over(why) => return Ok(Some(over(&why))),

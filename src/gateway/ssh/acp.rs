@@ -221,7 +221,7 @@ impl Desk<'_> {
             ViewerItem::AgentEvent { number, event } => self.server.event(&id, number, &event),
             ViewerItem::Ended { .. } => {
                 self.take(&id);
-                self.server.ended(&id, "the agent has ended; `restart` begins anew, then load the session again")
+                self.server.ended(&id, "the agent has ended; `restart` starts it again, then load the session again")
             }
             ViewerItem::Detached { reason, resumable, offset } => match self.take(&id) {
                 Some(Look { session, log_id, .. }) if resumable => {

@@ -219,7 +219,7 @@ impl Work {
     async fn over(&self, item: ViewerItem) -> Option<Status> {
         match item {
             ViewerItem::Ended { exit, .. } => {
-                Some(self.complain("the agent has ended; restart begins anew", Status::of_failed(&exit)).await)
+                Some(self.complain("the agent has ended; `restart` starts it again", Status::of_failed(&exit)).await)
             }
             ViewerItem::Detached { reason, resumable, offset } => {
                 let text = format!("detached before event {offset}: {reason}");

@@ -54,7 +54,7 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Frames are collected up to here before the socket is written; also what is kept of a connection that had much to say.
 const WRITE_BUFFER: usize = 16 * 1024;
 /// The longest text frame and the buffer before it; nothing is fed while the buffer waits for the socket.
-const MOST_WRITE_BUFFER: usize = 2 * 1024 * 1024;
+const MOST_WRITE_BUFFER: usize = 2 * 1024 * 1024 + outbound::MOST_ASKED;
 /// What a stranger may send inside TLS: the listener's 64 KiB count the handshake and TLS's own bytes too, and only
 /// what is noticed here is answered with a close code. So the difference has room for a handshake, and for one TLS
 /// record (16 KiB) that is read ahead.

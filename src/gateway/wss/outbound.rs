@@ -20,7 +20,7 @@ const EVENT_PIECE: usize = 256 * 1024;
 const MOST_TEXT: usize = 1024 * 1024;
 /// What open requests may make of an answer: all that a session's host says of them (`limits::SUMMARY`), whose characters take up to six
 /// bytes each in JSON.
-const MOST_ASKED: usize = 6 * SUMMARY;
+pub(super) const MOST_ASKED: usize = 6 * SUMMARY;
 
 /// What is left of an item that does not fit one frame.
 #[derive(Debug)]
