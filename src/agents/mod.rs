@@ -8,6 +8,8 @@ pub mod driver;
 pub mod environment;
 mod event;
 mod few;
+#[cfg(test)]
+mod golden;
 pub mod limits;
 pub mod lines;
 mod names;

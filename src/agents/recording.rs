@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     fn recordings() -> Vec<Vec<u8>> {
-        let folders = ["src/agents/claude/golden", "src/agents/acp/golden"];
+        let folders = ["src/agents/claude/golden", "src/agents/acp/golden", "src/agents/golden"];
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let paths = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
         let mut paths: Vec<_> = paths.map(|entry| entry.unwrap().path()).collect();
